@@ -1,0 +1,16 @@
+/** The port to time and chance. Nothing outside its implementations reads a clock, a timer or a random source. */
+
+/** Opaque: pass it back to `clearTimeout`. */
+export type TimerHandle = object | number;
+
+export interface Clock {
+  /** Monotonic ms. Every decision uses this one. */
+  nowMs(): number;
+  /** Wall clock, epoch ms. For records and humans only. */
+  wallMs(): number;
+  setTimeout(callback: () => void, delayMs: number): TimerHandle;
+  clearTimeout(handle: TimerHandle): void;
+  /** In [0, 1). */
+  random(): number;
+  randomBytes(size: number): Uint8Array;
+}

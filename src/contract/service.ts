@@ -1,0 +1,56 @@
+/** The public API of a running service, as one interface: what the library gives and what the HTTP edge calls. */
+import type { SwitchgearError } from './errors.ts';
+import type { EventName, Events, Unsubscribe } from './events.ts';
+import type { LedgerQuery } from './records.ts';
+import type { CompletionRequest, EmbeddingRequest, RequestOptions } from './request.ts';
+import type { CompletionResponse, CompletionStream, EmbeddingResponse, RequestId } from './response.ts';
+import type { ChildState, CostSummary, ExplainedCandidate, ModelListing, ProviderHealth, ProviderState } from './state.ts';
+import type { ProviderConfig } from './config.ts';
+
+/** What became of a submitted request. Reading never deletes. */
+export type RequestResult =
+  | { readonly requestId: RequestId; readonly status: 'queued' | 'running' }
+  | { readonly requestId: RequestId; readonly status: 'succeeded'; readonly response: CompletionResponse }
+  | { readonly requestId: RequestId; readonly status: 'failed' | 'cancelled'; readonly error: SwitchgearError };
+
+export interface SupervisorView {
+  children(): readonly ChildState[];
+  /** Stops an actor from working until `resume`; what it is told meanwhile waits. */
+  suspend(id: string): Promise<void>;
+  resume(id: string): Promise<void>;
+  /** Starts a new incarnation of one actor, also of one that gave up. */
+  restart(id: string): Promise<void>;
+}
+
+/** What `updateProvider` may change while running. */
+export type ProviderPatch = Partial<
+  Pick<ProviderConfig, 'priority' | 'concurrency' | 'rateLimit' | 'retry' | 'timeouts' | 'breaker' | 'headers' | 'health' | 'maxTokens'>
+> & { readonly apiKey?: string; readonly apiKeys?: readonly string[]; readonly models?: readonly string[] };
+
+export interface Service extends AsyncDisposable {
+  completion(request: CompletionRequest, options?: RequestOptions): Promise<CompletionResponse>;
+  completionStream(request: CompletionRequest, options?: RequestOptions): CompletionStream;
+  /** Resolves after the record is stored. */
+  completionAsync(request: CompletionRequest, options?: RequestOptions): Promise<RequestId>;
+  /** @throws {SwitchgearError} `request-not-found`, `request-expired` */
+  getResult(requestId: RequestId, options?: { waitMs?: number; signal?: AbortSignal }): Promise<RequestResult>;
+  /** True when it was not settled yet. */
+  cancel(requestId: RequestId): Promise<boolean>;
+  embedding(request: EmbeddingRequest, options?: RequestOptions): Promise<EmbeddingResponse>;
+  listModels(filter?: { provider?: string; feature?: string }): Promise<readonly ModelListing[]>;
+  healthStatus(): Promise<Readonly<Record<string, ProviderHealth>>>;
+  providerStates(): Readonly<Record<string, ProviderState>>;
+  costSummary(query?: LedgerQuery): Promise<CostSummary>;
+  /** Sends nothing. */
+  explain(request: CompletionRequest | EmbeddingRequest, options?: RequestOptions): { candidates: readonly ExplainedCandidate[] };
+  /** One cheap real call. */
+  testConnection(provider: string): Promise<{ ok: boolean; latencyMs: number; error?: SwitchgearError }>;
+  updateProvider(name: string, patch: ProviderPatch): Promise<void>;
+  /** Reads the config again; breakers, queue and requests in flight are kept. */
+  reload(): Promise<void>;
+  queueStatus(): { readonly lanes: readonly { provider: string; waiting: number; running: number; limit: number; paused: boolean }[]; readonly open: number };
+  readonly supervisor: SupervisorView;
+  on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe;
+  stop(options?: { graceMs?: number }): Promise<void>;
+  readonly state: 'running' | 'draining' | 'stopped' | 'failed';
+}
