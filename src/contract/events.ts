@@ -21,7 +21,7 @@ export interface Events {
     costUsd?: number;
   };
   'attempt.started': { requestId: RequestId; provider: string; model: string; attempt: number; isProbe: boolean };
-  'attempt.failed': { requestId: RequestId; attempt: number; status?: number; kind: string; retryAfterMs?: number } & AttemptReport;
+  'attempt.failed': AttemptReport & { requestId: RequestId; attempt: number; credential: string; kind: string; status?: number; retryAfterMs?: number };
   'breaker.opened': { provider: string; reason: string; openMs: number };
   'breaker.halfOpened': { provider: string };
   'breaker.closed': { provider: string };
@@ -34,6 +34,7 @@ export interface Events {
   'provider.gaveUp': { provider: string; restarts: number };
   'provider.revived': { provider: string };
   'config.reloaded': { added: readonly string[]; removed: readonly string[]; changed: readonly string[] };
+  'store.failed': { requestId: RequestId; operation: string; message: string };
   'service.draining': { graceMs: number; open: number };
   'service.failed': { reason: string };
   'listener.failed': { event: string; message: string };

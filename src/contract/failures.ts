@@ -73,7 +73,7 @@ export const FAILURE_POLICY: Readonly<Record<FailureKind, FailureMeaning>> = {
   'rate-limited': { ...neutral, retryHere: 'gate', nextCandidate: 'yes', effect: 'hold-gate', code: 'rate-limited' },
   'quota-exhausted': { ...neutral, nextCandidate: 'yes', effect: 'exhaust-credential', code: 'provider-error' },
   unauthorized: { ...neutral, nextCandidate: 'yes', effect: 'count-unauthorized', code: 'provider-error' },
-  'model-not-found': { ...neutral, nextCandidate: 'yes', effect: 'quarantine-model', code: 'provider-error' },
+  'model-not-found': { ...neutral, nextCandidate: 'yes', effect: 'quarantine-model', code: 'unknown-model' },
   'context-too-long': { ...neutral, nextCandidate: 'larger-window', code: 'context-too-long' },
   'content-filtered': { ...neutral, code: 'content-filtered' },
   'invalid-request': { ...neutral, code: 'invalid-request' },

@@ -2,6 +2,7 @@
 import type { ErrorReport } from './errors.ts';
 import type { ParsedRequest, Priority } from './request.ts';
 import type { AnyResponse, AttemptReport, OutcomeKind, RequestId, Usage } from './response.ts';
+import type { CostSummary } from './state.ts';
 
 export type RequestStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
 
@@ -84,4 +85,18 @@ export interface LedgerQuery {
   readonly tenant?: string;
   /** `name` or `name=value`. */
   readonly tag?: string;
+}
+
+/** Keeps what was spent. Every method rejects with `store-unavailable` when it cannot keep its word. */
+export interface Ledger {
+  /** Adds entries; one that is known by (requestId, attempt) changes nothing. */
+  append(entries: readonly LedgerEntry[]): Promise<void>;
+  /**
+   * Sums up what matches. `nowMs` is the wall clock, epoch ms.
+   * @throws {SwitchgearError} `invalid-request` for a `since` or `until` that is no time
+   */
+  summary(query: LedgerQuery, nowMs: number): Promise<CostSummary>;
+  /** The entries of one request by attempt; empty when it is unknown or folded into daily totals. */
+  entriesFor(requestId: RequestId): Promise<readonly LedgerEntry[]>;
+  close(): Promise<void>;
 }

@@ -12,6 +12,8 @@ export interface Usage {
   readonly outputTokens?: number;
   readonly cachedInputTokens?: number;
   readonly cacheWriteTokens?: number;
+  /** Of `cacheWriteTokens`, those kept for an hour: Anthropic bills them at another rate. */
+  readonly cacheWrite1hTokens?: number;
   readonly reasoningTokens?: number;
 }
 
@@ -111,6 +113,8 @@ export type StreamPart =
 /** A streamed completion. Breaking out of the loop, or `cancel()`, stops the upstream socket. */
 export interface CompletionStream extends AsyncIterable<StreamPart> {
   readonly requestId: RequestId;
+  /** Who is answering; undefined before the first part. */
+  readonly target?: { readonly provider: string; readonly model: string } | undefined;
   /** Resolves with the whole response; awaiting it alone drains the stream. Never an unhandled rejection. */
   readonly response: Promise<CompletionResponse>;
   cancel(): void;

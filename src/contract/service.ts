@@ -2,7 +2,7 @@
 import type { SwitchgearError } from './errors.ts';
 import type { EventName, Events, Unsubscribe } from './events.ts';
 import type { LedgerQuery } from './records.ts';
-import type { CompletionRequest, EmbeddingRequest, RequestOptions } from './request.ts';
+import type { CompletionRequest, EmbeddingRequest, Priority, RequestOptions } from './request.ts';
 import type { CompletionResponse, CompletionStream, EmbeddingResponse, RequestId } from './response.ts';
 import type { ChildState, CostSummary, ExplainedCandidate, ModelListing, ProviderHealth, ProviderState } from './state.ts';
 import type { ProviderConfig } from './config.ts';
@@ -12,6 +12,18 @@ export type RequestResult =
   | { readonly requestId: RequestId; readonly status: 'queued' | 'running' }
   | { readonly requestId: RequestId; readonly status: 'succeeded'; readonly response: CompletionResponse }
   | { readonly requestId: RequestId; readonly status: 'failed' | 'cancelled'; readonly error: SwitchgearError };
+
+/** One request that is not settled yet. */
+export interface OpenRequest {
+  readonly requestId: RequestId;
+  readonly mode: 'sync' | 'async' | 'stream';
+  readonly status: 'queued' | 'running';
+  readonly priority: Priority;
+  readonly model: string;
+  readonly tenant: string;
+  readonly ageMs: number;
+  readonly attempts: number;
+}
 
 export interface SupervisorView {
   children(): readonly ChildState[];
@@ -49,6 +61,8 @@ export interface Service extends AsyncDisposable {
   /** Reads the config again; breakers, queue and requests in flight are kept. */
   reload(): Promise<void>;
   queueStatus(): { readonly lanes: readonly { provider: string; waiting: number; running: number; limit: number; paused: boolean }[]; readonly open: number };
+  /** Oldest first. */
+  openRequests(): readonly OpenRequest[];
   readonly supervisor: SupervisorView;
   on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe;
   stop(options?: { graceMs?: number }): Promise<void>;

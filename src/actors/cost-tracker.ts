@@ -1,0 +1,129 @@
+/**
+ * The cost tracker: takes one ledger entry per attempt and writes them in groups. Entries that are not written yet are its
+ * memory; the ledger ignores one it knows, so that a crash between writing and forgetting charges nobody twice.
+ */
+import { assign, fromPromise, setup } from 'xstate';
+import type { Clock } from '../contract/clock.ts';
+import type { CostSummary } from '../contract/state.ts';
+import type { Ledger, LedgerEntry, LedgerQuery } from '../contract/records.ts';
+import { Actor, type BeforeEvent, type Reply } from './actor.ts';
+import type { Announce } from './announce.ts';
+import { Mailbag } from './mailbag.ts';
+import type { Registry } from './registry.ts';
+
+export const COST_TRACKER_ID = 'cost-tracker';
+const GROUP_MAX = 1_000;
+const RETRY_MS = 1_000;
+
+interface CostMemory {
+  /** Recorded and not yet known to be written, oldest first. */
+  readonly pending: readonly LedgerEntry[];
+  /** How many of `pending` the write under way holds. */
+  readonly writing: number;
+  readonly waiting: readonly Reply<undefined>[];
+}
+
+type CostEvent =
+  | { readonly type: 'entry.recorded'; readonly entry: LedgerEntry }
+  /** Answered when nothing is pending. */
+  | { readonly type: 'flush.asked'; readonly reply: Reply<undefined> };
+
+export type CostMachine = ReturnType<typeof createCostMachine>;
+
+/** Builds the machine over `ledger`, starting from what the last incarnation had not written. */
+export function createCostMachine(ledger: Ledger, memory: CostMemory) {
+  return setup({
+    types: {} as { context: CostMemory; events: CostEvent },
+    actors: {
+      write: fromPromise<undefined, readonly LedgerEntry[]>(async ({ input }) => {
+        await ledger.append(input);
+        return undefined;
+      }),
+    },
+    guards: { hasPending: ({ context }) => context.pending.length > 0 },
+    actions: {
+      note: assign(({ context, event }) => (event.type === 'entry.recorded' ? { ...context, pending: [...context.pending, event.entry] } : context)),
+      await: assign(({ context, event }) => (event.type === 'flush.asked' ? { ...context, waiting: [...context.waiting, event.reply] } : context)),
+      forget: assign(({ context }) => ({ ...context, pending: context.pending.slice(context.writing), writing: 0 })),
+      answer: assign(({ context }) => {
+        if (context.pending.length > 0) return context;
+        for (const reply of context.waiting) reply(undefined);
+        return { ...context, waiting: [] };
+      }),
+      begin: assign(({ context }) => ({ ...context, writing: Math.min(GROUP_MAX, context.pending.length) })),
+    },
+  }).createMachine({
+    id: COST_TRACKER_ID,
+    context: memory,
+    initial: 'idle',
+    on: { 'entry.recorded': { actions: 'note' }, 'flush.asked': { actions: 'await' } },
+    states: {
+      idle: { entry: 'answer', always: { guard: 'hasPending', target: 'writing' }, on: { 'flush.asked': { actions: ['await', 'answer'] } } },
+      writing: {
+        entry: 'begin',
+        invoke: {
+          src: 'write',
+          input: ({ context }) => context.pending.slice(0, context.writing),
+          onDone: { target: 'idle', actions: 'forget' },
+          onError: { target: 'failing' },
+        },
+      },
+      failing: { after: { [RETRY_MS]: { target: 'writing' } } },
+    },
+  });
+}
+
+export interface CostControlDeps {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly registry: Registry;
+  readonly announce: Announce;
+  readonly beforeEvent: BeforeEvent | undefined;
+}
+
+/** The synchronous face of the cost tracker. */
+export class CostControl {
+  readonly #deps: CostControlDeps;
+  readonly #mailbag: Mailbag<CostMachine>;
+  #memory: CostMemory = { pending: [], writing: 0, waiting: [] };
+
+  constructor(deps: CostControlDeps) {
+    this.#deps = deps;
+    this.#mailbag = new Mailbag(COST_TRACKER_ID, deps.registry, deps.announce);
+  }
+
+  startActor(incarnation: number): Actor<CostMachine> {
+    const { ledger, clock, beforeEvent } = this.#deps;
+    return new Actor({
+      id: COST_TRACKER_ID,
+      incarnation,
+      machine: createCostMachine(ledger, { ...this.#memory, writing: 0 }),
+      clock,
+      beforeEvent,
+      onSnapshot: (snapshot) => {
+        this.#memory = snapshot.context;
+      },
+    });
+  }
+
+  actorStarted(): void {
+    this.#mailbag.deliver();
+  }
+
+  /** Books what one attempt used. Never lost: it waits for the actor if it has to. */
+  record(entry: LedgerEntry): void {
+    this.#mailbag.tell({ type: 'entry.recorded', entry });
+  }
+
+  /** Sums up what was booked, everything recorded before this call included. */
+  async summary(query: LedgerQuery): Promise<CostSummary> {
+    await this.#flush();
+    return this.#deps.ledger.summary(query, this.#deps.clock.wallMs());
+  }
+
+  async #flush(): Promise<void> {
+    const flushed = Promise.withResolvers<undefined>();
+    this.#mailbag.tell({ type: 'flush.asked', reply: flushed.resolve });
+    await flushed.promise;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The way to an actor by its name: what is told while the actor is down is kept, bounded, and delivered to its next
+ * incarnation, so that no report is lost in a crash.
+ */
+import type { Announce } from './announce.ts';
+import { Actor } from './actor.ts';
+import type { Registry } from './registry.ts';
+import type { AnyStateMachine, EventFromLogic, SnapshotFrom } from 'xstate';
+
+const UNDELIVERED_MAX = 10_000;
+
+export class Mailbag<Machine extends AnyStateMachine> {
+  readonly actorId: string;
+  readonly #registry: Registry;
+  readonly #announce: Announce;
+  readonly #undelivered: EventFromLogic<Machine>[] = [];
+
+  constructor(actorId: string, registry: Registry, announce: Announce) {
+    this.actorId = actorId;
+    this.#registry = registry;
+    this.#announce = announce;
+  }
+
+  /** The living actor, or undefined while it restarts. */
+  actor(): Actor<Machine> | undefined {
+    const process = this.#registry.find(this.actorId);
+    // Only the owner of this mailbag starts processes of this name, and it starts this machine.
+    return process instanceof Actor && process.isAlive ? (process as Actor<Machine>) : undefined;
+  }
+
+  read(): SnapshotFrom<Machine> | undefined {
+    return this.actor()?.read();
+  }
+
+  /** Tells the actor now; false when it is down. Nothing is kept. */
+  tellNow(event: EventFromLogic<Machine>): boolean {
+    return this.actor()?.cast(event) ?? false;
+  }
+
+  /** Tells the actor now, or its next incarnation. */
+  tell(event: EventFromLogic<Machine>): void {
+    if (this.tellNow(event)) return;
+    if (this.#undelivered.length < UNDELIVERED_MAX) this.#undelivered.push(event);
+    else this.#announce('actor.crashed', { actor: this.actorId, incarnation: 0, message: `more than ${UNDELIVERED_MAX} events wait for it; dropping ${event.type}` });
+  }
+
+  /** Delivers what was kept; called when an incarnation was registered. */
+  deliver(): void {
+    for (const event of this.#undelivered.splice(0)) this.tell(event);
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * The synchronous face of one provider: what a request may read and claim without a mailbox. A claim is one step (R3): it
+ * checks the actor's snapshot and tells the actor in the same turn. It finds the actor by name each time (R6), keeps what
+ * the actor knows across its crashes, and delivers reports that came while the actor was down.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { Credential, ProviderConfig } from '../contract/config.ts';
+import type { ProviderState } from '../contract/state.ts';
+import type { Admission } from '../policy/rank.ts';
+import { type PaceRequest, PacingBuckets } from './pacing-buckets.ts';
+import { chargeFailover, createRetryBucket, creditFirstAttempt, payForRetry, type RetryBucket } from '../policy/retry.ts';
+import { countWindow, rollWindow } from '../policy/window.ts';
+import { Actor, type BeforeEvent } from './actor.ts';
+import type { Announce } from './announce.ts';
+import { Mailbag } from './mailbag.ts';
+import { createProviderMachine, type ProviderMachine } from './provider.ts';
+import { createProviderMemory, gateWaitMs, type Permit, pickCredential, type ProviderMemory, type Report } from './provider-memory.ts';
+import type { Registry } from './registry.ts';
+
+/** What a request is told to wait when the actor is down and its supervisor will restart it. */
+const RESTART_WAIT_MS = 1_000;
+
+export interface ClaimRequest {
+  readonly model: string;
+  /** The attempt's own limit. */
+  readonly limitMs: number;
+  readonly isForced: boolean;
+  /** Credentials that already failed this request. */
+  readonly avoid: ReadonlySet<string>;
+  readonly pace: PaceRequest;
+}
+
+export type ClaimResult =
+  | { readonly kind: 'claimed'; readonly permit: Permit; readonly credential: Credential }
+  /** Pacing: ask again after `waitMs`. */
+  | { readonly kind: 'paced'; readonly waitMs: number }
+  | { readonly kind: 'refused'; readonly admission: Admission };
+
+export interface ProviderControlDeps {
+  readonly config: ProviderConfig;
+  readonly clock: Clock;
+  readonly registry: Registry;
+  readonly announce: Announce;
+  readonly beforeEvent: BeforeEvent | undefined;
+}
+
+/** The registry name of a provider's actor. */
+export function providerActorId(name: string): string {
+  return `provider/${name}`;
+}
+
+export class ProviderControl {
+  readonly name: string;
+  readonly #deps: ProviderControlDeps;
+  readonly #changeListeners = new Set<() => void>();
+  readonly #mailbag: Mailbag<ProviderMachine>;
+  readonly #retryBuckets = new Map<string, RetryBucket>();
+  #pacing: PacingBuckets;
+  #memory: ProviderMemory;
+  #permitSequence = 0;
+  #isDown = false;
+  #isChangePending = false;
+
+  constructor(deps: ProviderControlDeps) {
+    this.#deps = deps;
+    this.name = deps.config.name;
+    this.#mailbag = new Mailbag(providerActorId(deps.config.name), deps.registry, deps.announce);
+    this.#memory = createProviderMemory(deps.config, deps.clock.nowMs());
+    this.#pacing = new PacingBuckets(deps.config.rateLimit);
+  }
+
+  get config(): ProviderConfig {
+    return this.#memory.config;
+  }
+
+  /** Starts an incarnation of the actor from what the last one knew. */
+  startActor(incarnation: number): Actor<ProviderMachine> {
+    const { clock, announce, beforeEvent } = this.#deps;
+    return new Actor({
+      id: this.#mailbag.actorId,
+      incarnation,
+      machine: createProviderMachine({ memory: this.#memory, clock, announce }),
+      clock,
+      beforeEvent,
+      onSnapshot: (snapshot) => {
+        this.#memory = snapshot.context;
+        this.#changed();
+      },
+    });
+  }
+
+  /** Called when an incarnation is registered: delivers what came in between. */
+  actorStarted(): void {
+    this.#isDown = false;
+    this.#mailbag.deliver();
+    this.#changed();
+  }
+
+  actorExited(): void {
+    this.#changed();
+  }
+
+  /** Something outside the actor changed what this provider admits. */
+  noteChange(): void {
+    this.#changed();
+  }
+
+  /** Called when the provider's supervisor gave up. */
+  markDown(): void {
+    this.#isDown = true;
+    this.#changed();
+  }
+
+  /** Whether this provider would take a request for `model` now. */
+  admission(model: string): Admission {
+    if (this.#isDown) return { kind: 'never', reason: 'its actor kept crashing and was given up; revive it with supervisor.restart' };
+    const actor = this.#mailbag.actor();
+    if (actor === undefined) return wait('restarting', RESTART_WAIT_MS);
+    if (actor.isSuspended) return wait('suspended', RESTART_WAIT_MS);
+    return this.#admissionOf(this.#memory, model);
+  }
+
+  #admissionOf(memory: ProviderMemory, model: string): Admission {
+    const nowMs = this.#deps.clock.nowMs();
+    const gateMs = gateWaitMs(memory, nowMs);
+    if (gateMs === undefined) return { kind: 'never', reason: describeBlocked(memory) };
+    const quarantinedMs = (memory.quarantine[model] ?? 0) - nowMs;
+    if (quarantinedMs > 0) {
+      return { kind: 'never', reason: `the provider does not know model ${model}; asked again in ${Math.ceil(quarantinedMs / 1000)} s` };
+    }
+    if (memory.breaker === 'open') {
+      return { ...wait('open', Math.max(memory.openUntilMs - nowMs, gateMs)), canForceProbe: !memory.isForcedProbeUsed && gateMs === 0 };
+    }
+    if (memory.probe !== undefined) return wait('probing', Math.max(0, memory.probe.leaseUntilMs - nowMs));
+    if (gateMs > 0) return wait('held', gateMs);
+    return { kind: 'ready' };
+  }
+
+  /** Takes a permit, a credential and pacing tokens in one synchronous step (R3), or takes nothing. */
+  claim(request: ClaimRequest): ClaimResult {
+    let admission = this.admission(request.model);
+    if (request.isForced && admission.kind === 'wait' && admission.canForceProbe) {
+      this.#mailbag.tellNow({ type: 'probe.forced' });
+      admission = this.admission(request.model);
+    }
+    if (admission.kind !== 'ready') return { kind: 'refused', admission };
+    const nowMs = this.#deps.clock.nowMs();
+    const picked = pickCredential(this.#memory, request.avoid, nowMs);
+    const credential = this.config.credentials.find((candidate) => candidate.id === picked?.id);
+    if (credential === undefined) return { kind: 'refused', admission: wait('held', gateWaitMs(this.#memory, nowMs) ?? RESTART_WAIT_MS) };
+    const paceWaitMs = this.#pacing.take(request.pace, nowMs);
+    if (paceWaitMs > 0) return { kind: 'paced', waitMs: paceWaitMs };
+    const permit: Permit = {
+      id: ++this.#permitSequence,
+      generation: this.#memory.generation,
+      credentialId: credential.id,
+      isProbe: this.#memory.breaker === 'halfOpen',
+      limitMs: request.limitMs,
+    };
+    if (!this.#mailbag.tellNow({ type: 'permit.claimed', permit })) return { kind: 'refused', admission: wait('restarting', RESTART_WAIT_MS) };
+    return { kind: 'claimed', permit, credential };
+  }
+
+  /** Tells the actor what became of an attempt. Every permit is reported exactly once. */
+  report(permit: Permit, report: Report): void {
+    this.#mailbag.tell({ type: 'attempt.reported', permit, report });
+  }
+
+  overdue(permit: Permit): void {
+    this.#mailbag.tell({ type: 'attempt.overdue', permit });
+  }
+
+  checkFailed(message: string): void {
+    this.#mailbag.tell({ type: 'check.failed', message });
+  }
+
+  configure(config: ProviderConfig): void {
+    this.#pacing = new PacingBuckets(config.rateLimit);
+    this.#mailbag.tell({ type: 'config.changed', config });
+  }
+
+  resetCredentials(): void {
+    this.#mailbag.tell({ type: 'credentials.reset' });
+  }
+
+  /** Corrects the token pacing once the real usage is known. */
+  correctPace(taken: PaceRequest, usedTokens: number): void {
+    this.#pacing.correct(taken.tokens - usedTokens);
+  }
+
+  /** Whether another credential than those in `avoid` could be used at once. */
+  hasOtherCredential(avoid: ReadonlySet<string>): boolean {
+    const picked = pickCredential(this.#memory, avoid, this.#deps.clock.nowMs());
+    return picked !== undefined && !avoid.has(picked.id);
+  }
+
+  /** Books an attempt with the credential's retry budget; false when a retry is not affordable now. */
+  bookAttempt(credentialId: string, kind: 'first' | 'failover' | 'retry'): boolean {
+    const nowMs = this.#deps.clock.nowMs();
+    const bucket = this.#retryBuckets.get(credentialId) ?? createRetryBucket(nowMs);
+    if (kind !== 'retry') {
+      this.#retryBuckets.set(credentialId, kind === 'first' ? creditFirstAttempt(bucket, nowMs) : chargeFailover(bucket, nowMs));
+      return true;
+    }
+    const paid = payForRetry(bucket, nowMs);
+    this.#retryBuckets.set(credentialId, paid.bucket);
+    return paid.isPaid;
+  }
+
+  /** Slots the lane may use. */
+  get concurrencyLimit(): number {
+    return this.#memory.limit.limit;
+  }
+
+  state(): ProviderState {
+    const memory = this.#memory;
+    const nowMs = this.#deps.clock.nowMs();
+    const counts = countWindow(rollWindow(memory.window, nowMs));
+    const untilProbeMs = memory.openUntilMs - nowMs;
+    return {
+      breaker: {
+        state: memory.breaker,
+        failureCount: counts.failures,
+        successCount: memory.breaker === 'halfOpen' ? memory.halfOpenSuccesses : counts.successes,
+        lastFailureAt: memory.lastFailureAt,
+        lastError: memory.lastError,
+        openedAt: memory.openedAt,
+        nextProbeAt: memory.breaker === 'open' ? Math.round(this.#deps.clock.wallMs() + Math.max(0, untilProbeMs)) : undefined,
+      },
+      gate: (gateWaitMs(memory, nowMs) ?? 0) > 0 ? 'held' : 'clear',
+      credentials: memory.credentials.map((credential) => {
+        const heldForMs = Math.max(0, Math.round(credential.heldUntilMs - nowMs));
+        if (credential.blocked !== undefined) return { id: credential.id, state: credential.blocked === 'unauthorized' ? 'disabled' : 'exhausted' };
+        return heldForMs > 0 ? { id: credential.id, state: 'held', heldForMs } : { id: credential.id, state: 'usable' };
+      }),
+      concurrency: { limit: memory.limit.limit, inFlight: memory.permits.size },
+      quarantinedModels: Object.keys(memory.quarantine).filter((model) => (memory.quarantine[model] ?? 0) > nowMs),
+      isDown: this.#isDown,
+    };
+  }
+
+  /** Calls `listener` in a microtask after anything changed that may matter to a waiting request. */
+  onChange(listener: () => void): void {
+    this.#changeListeners.add(listener);
+  }
+
+  #changed(): void {
+    if (this.#isChangePending) return;
+    this.#isChangePending = true;
+    queueMicrotask(() => {
+      this.#isChangePending = false;
+      for (const listener of this.#changeListeners) listener();
+    });
+  }
+}
+
+function wait(reason: Extract<Admission, { kind: 'wait' }>['reason'], retryAfterMs: number): Extract<Admission, { kind: 'wait' }> {
+  return { kind: 'wait', reason, retryAfterMs, canForceProbe: false };
+}
+
+function describeBlocked(memory: ProviderMemory): string {
+  const reasons = memory.credentials.map((credential) => `${credential.id} ${credential.blocked ?? 'usable'}`);
+  return `no usable credential (${reasons.join(', ')}); set a working key and reload, or restart the provider`;
+}

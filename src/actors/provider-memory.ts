@@ -1,0 +1,250 @@
+/**
+ * What a provider actor knows, as plain immutable values, and the pure changes to it. It is the context of the machine in
+ * `provider.ts`; the composition root keeps the latest one, so that an actor that crashes wakes up with its breaker still
+ * open and its gate still held.
+ */
+import type { ProviderConfig } from '../contract/config.ts';
+import type { BreakerName } from '../contract/events.ts';
+import type { FailureMeaning } from '../contract/failures.ts';
+import { openDurationMs } from '../policy/breaker.ts';
+import { type ConcurrencyLimit, growLimit, shrinkLimit } from '../policy/limit.ts';
+import { type CallWindow, createWindow, recordFailure, recordSuccess, retractFailure } from '../policy/window.ts';
+
+/** How long a model the provider does not know is left alone. */
+export const QUARANTINE_MS = 600_000;
+/** Refusals in a row that take a credential out. */
+const UNAUTHORIZED_MAX = 2;
+
+/** One admission by the breaker. */
+export interface Permit {
+  readonly id: number;
+  /** The generation it was given in: a report of another generation decides nothing (R4). */
+  readonly generation: number;
+  readonly credentialId: string;
+  readonly isProbe: boolean;
+  /** The attempt's own limit, after which it counts as a failure while still in flight. */
+  readonly limitMs: number;
+}
+
+/** What became of an attempt, as its provider has to know it. */
+export interface Report {
+  readonly verdict: 'success' | FailureMeaning['breaker'];
+  readonly effect: FailureMeaning['effect'];
+  readonly model: string;
+  /** How long the gate has to hold, for the effect `hold-gate`. */
+  readonly holdMs?: number;
+  readonly message?: string;
+}
+
+interface PermitRecord extends Permit {
+  /** The window bucket in which it was counted as a failure for being overdue. */
+  readonly overdueBucket: number | undefined;
+}
+
+export interface CredentialMemory {
+  readonly id: string;
+  readonly unauthorizedInRow: number;
+  readonly blocked: 'unauthorized' | 'quota-exhausted' | undefined;
+  /** Gate: nothing is sent before this monotonic moment. */
+  readonly heldUntilMs: number;
+}
+
+export interface ProviderMemory {
+  readonly config: ProviderConfig;
+  readonly breaker: BreakerName;
+  readonly generation: number;
+  readonly window: CallWindow;
+  readonly openingsInRow: number;
+  readonly openUntilMs: number;
+  /** Epoch ms. */
+  readonly openedAt: number | undefined;
+  readonly lastFailureAt: number | undefined;
+  readonly lastError: string | undefined;
+  readonly halfOpenSuccesses: number;
+  readonly probe: { readonly permitId: number; readonly leaseUntilMs: number } | undefined;
+  /** One forced probe per run of openings. */
+  readonly isForcedProbeUsed: boolean;
+  readonly limit: ConcurrencyLimit;
+  readonly permits: ReadonlyMap<number, PermitRecord>;
+  readonly credentials: readonly CredentialMemory[];
+  /** Model id to the monotonic moment until which it is left alone. */
+  readonly quarantine: Readonly<Record<string, number>>;
+}
+
+export function createProviderMemory(config: ProviderConfig, nowMs: number): ProviderMemory {
+  return {
+    config,
+    breaker: 'closed',
+    generation: 1,
+    window: createWindow(config.breaker.windowMs, nowMs),
+    openingsInRow: 0,
+    openUntilMs: 0,
+    openedAt: undefined,
+    lastFailureAt: undefined,
+    lastError: undefined,
+    halfOpenSuccesses: 0,
+    probe: undefined,
+    isForcedProbeUsed: false,
+    limit: { limit: config.concurrency, successesInRow: 0 },
+    permits: new Map(),
+    credentials: config.credentials.map((credential) => freshCredential(credential.id)),
+    quarantine: {},
+  };
+}
+
+function freshCredential(id: string): CredentialMemory {
+  return { id, unauthorizedInRow: 0, blocked: undefined, heldUntilMs: 0 };
+}
+
+/** Breaker, window and counters stay; what the new config changes follows it. */
+export function applyConfig(memory: ProviderMemory, config: ProviderConfig, nowMs: number): ProviderMemory {
+  const isSameWindow = config.breaker.windowMs === memory.config.breaker.windowMs;
+  const isSameKeys = JSON.stringify(config.credentials) === JSON.stringify(memory.config.credentials);
+  const isFullLimit = memory.limit.limit === memory.config.concurrency;
+  return {
+    ...memory,
+    config,
+    window: isSameWindow ? memory.window : createWindow(config.breaker.windowMs, nowMs),
+    credentials: isSameKeys ? memory.credentials : config.credentials.map((credential) => freshCredential(credential.id)),
+    limit: isFullLimit || memory.limit.limit > config.concurrency ? { limit: config.concurrency, successesInRow: 0 } : memory.limit,
+  };
+}
+
+export function addPermit(memory: ProviderMemory, permit: Permit): ProviderMemory {
+  return { ...memory, permits: new Map(memory.permits).set(permit.id, { ...permit, overdueBucket: undefined }) };
+}
+
+export function removePermit(memory: ProviderMemory, permitId: number): ProviderMemory {
+  if (!memory.permits.has(permitId)) return memory;
+  const permits = new Map(memory.permits);
+  permits.delete(permitId);
+  return { ...memory, permits };
+}
+
+/** Counts a report into the window of a closed breaker. A counted overdue is replaced, never added to. */
+export function countReport(memory: ProviderMemory, permit: Permit, report: Report, nowMs: number, wallMs: number): ProviderMemory {
+  if (permit.generation !== memory.generation) return memory;
+  const overdueBucket = memory.permits.get(permit.id)?.overdueBucket;
+  const wasCounted = overdueBucket !== undefined;
+  if (wasCounted && report.verdict === 'failure') return noteFailure(memory, report, wallMs);
+  const window = wasCounted ? retractFailure(memory.window, overdueBucket, nowMs) : memory.window;
+  switch (report.verdict) {
+    case 'success':
+      return { ...memory, window: recordSuccess(window, nowMs) };
+    case 'failure':
+      return noteFailure({ ...memory, window: recordFailure(window, nowMs) }, report, wallMs);
+    case 'neutral':
+      return { ...memory, window };
+  }
+}
+
+/** An attempt in flight that has outlived its own limit counts as one failure. */
+export function countOverdue(memory: ProviderMemory, permit: Permit, nowMs: number, wallMs: number): ProviderMemory {
+  const record = memory.permits.get(permit.id);
+  if (record === undefined || record.overdueBucket !== undefined || permit.generation !== memory.generation) return memory;
+  const window = recordFailure(memory.window, nowMs);
+  const permits = new Map(memory.permits).set(permit.id, { ...record, overdueBucket: window.newest });
+  return noteFailure({ ...memory, window, permits }, { message: `no answer within ${permit.limitMs} ms` }, wallMs);
+}
+
+export function countCheckFailure(memory: ProviderMemory, message: string, nowMs: number, wallMs: number): ProviderMemory {
+  return noteFailure({ ...memory, window: recordFailure(memory.window, nowMs) }, { message }, wallMs);
+}
+
+function noteFailure(memory: ProviderMemory, report: Pick<Report, 'message'>, wallMs: number): ProviderMemory {
+  return { ...memory, lastFailureAt: wallMs, lastError: report.message ?? memory.lastError };
+}
+
+/** AIMD: successes grow the limit, complaints of the provider shrink it. */
+export function adjustLimit(memory: ProviderMemory, report: Report): ProviderMemory {
+  if (report.effect === 'hold-gate' || report.effect === 'shrink-limit') return { ...memory, limit: shrinkLimit(memory.limit) };
+  if (report.verdict === 'success') return { ...memory, limit: growLimit(memory.limit, memory.config.concurrency) };
+  return memory;
+}
+
+export function beginOpen(memory: ProviderMemory, nowMs: number, wallMs: number, random: number): ProviderMemory {
+  const openingsInRow = memory.openingsInRow + 1;
+  return {
+    ...memory,
+    breaker: 'open',
+    generation: memory.generation + 1,
+    openingsInRow,
+    openUntilMs: nowMs + openDurationMs(openingsInRow, memory.config.breaker, random),
+    openedAt: wallMs,
+    probe: undefined,
+    halfOpenSuccesses: 0,
+  };
+}
+
+export function beginHalfOpen(memory: ProviderMemory, isForced: boolean): ProviderMemory {
+  return {
+    ...memory,
+    breaker: 'halfOpen',
+    generation: memory.generation + 1,
+    probe: undefined,
+    halfOpenSuccesses: 0,
+    isForcedProbeUsed: memory.isForcedProbeUsed || isForced,
+  };
+}
+
+/** Closes with an empty window and one slot, from which concurrency ramps up again. */
+export function beginClosed(memory: ProviderMemory, nowMs: number): ProviderMemory {
+  return {
+    ...memory,
+    breaker: 'closed',
+    generation: memory.generation + 1,
+    window: createWindow(memory.config.breaker.windowMs, nowMs),
+    openingsInRow: 0,
+    openUntilMs: 0,
+    openedAt: undefined,
+    probe: undefined,
+    halfOpenSuccesses: 0,
+    isForcedProbeUsed: false,
+    limit: { limit: 1, successesInRow: 0 },
+  };
+}
+
+/** Holds the gate of one credential. The deadline only ever moves later. */
+export function holdGate(memory: ProviderMemory, credentialId: string, untilMs: number): ProviderMemory {
+  return changeCredential(memory, credentialId, (credential) => ({ ...credential, heldUntilMs: Math.max(credential.heldUntilMs, untilMs) }));
+}
+
+export function judgeCredential(memory: ProviderMemory, credentialId: string, report: Report): ProviderMemory {
+  switch (report.effect) {
+    case 'exhaust-credential':
+      return changeCredential(memory, credentialId, (credential) => ({ ...credential, blocked: 'quota-exhausted' }));
+    case 'count-unauthorized':
+      return changeCredential(memory, credentialId, (credential) => {
+        const unauthorizedInRow = credential.unauthorizedInRow + 1;
+        return { ...credential, unauthorizedInRow, blocked: unauthorizedInRow >= UNAUTHORIZED_MAX ? 'unauthorized' : credential.blocked };
+      });
+    case 'hold-gate':
+    case 'shrink-limit':
+    case 'quarantine-model':
+    case 'none':
+      if (report.verdict !== 'success') return memory;
+      return changeCredential(memory, credentialId, (credential) => ({ ...credential, unauthorizedInRow: 0 }));
+  }
+}
+
+export function quarantineModel(memory: ProviderMemory, model: string, nowMs: number): ProviderMemory {
+  const live = Object.entries(memory.quarantine).filter(([, untilMs]) => untilMs > nowMs);
+  return { ...memory, quarantine: { ...Object.fromEntries(live), [model]: nowMs + QUARANTINE_MS } };
+}
+
+function changeCredential(memory: ProviderMemory, id: string, change: (credential: CredentialMemory) => CredentialMemory): ProviderMemory {
+  return { ...memory, credentials: memory.credentials.map((credential) => (credential.id === id ? change(credential) : credential)) };
+}
+
+/** The credential to use now: usable, not held, not in `avoid` if another can be had; the least recently blamed first. */
+export function pickCredential(memory: ProviderMemory, avoid: ReadonlySet<string>, nowMs: number): CredentialMemory | undefined {
+  const open = memory.credentials.filter((credential) => credential.blocked === undefined && credential.heldUntilMs <= nowMs);
+  return open.find((credential) => !avoid.has(credential.id)) ?? open[0];
+}
+
+/** Ms until the first usable credential's gate clears: 0 when one is clear, undefined when none is usable at all. */
+export function gateWaitMs(memory: ProviderMemory, nowMs: number): number | undefined {
+  const usable = memory.credentials.filter((credential) => credential.blocked === undefined);
+  if (usable.length === 0) return undefined;
+  return Math.max(0, Math.min(...usable.map((credential) => credential.heldUntilMs)) - nowMs);
+}

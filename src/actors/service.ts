@@ -1,0 +1,152 @@
+/**
+ * The Service actor: it makes each routing decision and knows whether requests are taken at all. The queue and the table of
+ * open requests are handed to each incarnation by the composition root, so that a crash here loses no request: the path asks
+ * the next incarnation.
+ */
+import { assign, setup } from 'xstate';
+import type { Clock } from '../contract/clock.ts';
+import { planRoute, type RoutePlan, type RouteQuestion } from '../policy/route.ts';
+import { Actor, type BeforeEvent, type Reply } from './actor.ts';
+import type { Announce } from './announce.ts';
+import { Mailbag } from './mailbag.ts';
+import type { Registry } from './registry.ts';
+
+export const SERVICE_ID = 'service';
+
+interface ServiceMemory {
+  readonly isDraining: boolean;
+  readonly admitted: number;
+  readonly settled: number;
+  readonly routed: number;
+}
+
+/** A question that cannot be built is the request's fault, not the actor's: it must not crash the actor for all others. */
+type RouteAnswer = { readonly plan: RoutePlan } | { readonly error: unknown };
+
+type ServiceEvent =
+  /** `ask` builds the question from what is true at the moment of the decision. */
+  | { readonly type: 'route.asked'; readonly ask: () => RouteQuestion; readonly reply: Reply<RouteAnswer> }
+  | { readonly type: 'request.admitted' }
+  | { readonly type: 'request.settled' }
+  | { readonly type: 'drain.began' };
+
+export type ServiceMachine = ReturnType<typeof createServiceMachine>;
+
+export function createServiceMachine(memory: ServiceMemory) {
+  return setup({
+    types: {} as { context: ServiceMemory; events: ServiceEvent },
+    guards: { wasDraining: ({ context }) => context.isDraining },
+    actions: {
+      route: ({ event }) => {
+        if (event.type === 'route.asked') event.reply(answerRoute(event.ask));
+      },
+      countRoute: assign(({ context }) => ({ ...context, routed: context.routed + 1 })),
+      countAdmitted: assign(({ context }) => ({ ...context, admitted: context.admitted + 1 })),
+      countSettled: assign(({ context }) => ({ ...context, settled: context.settled + 1 })),
+      beginDrain: assign(({ context }) => ({ ...context, isDraining: true })),
+    },
+  }).createMachine({
+    id: SERVICE_ID,
+    context: memory,
+    initial: 'starting',
+    on: {
+      'route.asked': { actions: ['countRoute', 'route'] },
+      'request.settled': { actions: 'countSettled' },
+    },
+    states: {
+      starting: { always: [{ guard: 'wasDraining', target: 'draining' }, { target: 'accepting' }] },
+      accepting: {
+        on: { 'request.admitted': { actions: 'countAdmitted' }, 'drain.began': { target: 'draining', actions: 'beginDrain' } },
+      },
+      draining: {},
+    },
+  });
+}
+
+function answerRoute(ask: () => RouteQuestion): RouteAnswer {
+  try {
+    return { plan: planRoute(ask()) };
+  } catch (error) {
+    return { error };
+  }
+}
+
+export interface ServiceControlDeps {
+  readonly clock: Clock;
+  readonly registry: Registry;
+  readonly announce: Announce;
+  readonly beforeEvent: BeforeEvent | undefined;
+}
+
+/** How long a request that is not told otherwise waits for a route while the actor is suspended or restarting. */
+const ROUTE_TIMEOUT_MS = 86_400_000;
+
+/** The face of the Service actor. */
+export class ServiceControl {
+  readonly #deps: ServiceControlDeps;
+  readonly #mailbag: Mailbag<ServiceMachine>;
+  #memory: ServiceMemory = { isDraining: false, admitted: 0, settled: 0, routed: 0 };
+
+  constructor(deps: ServiceControlDeps) {
+    this.#deps = deps;
+    this.#mailbag = new Mailbag(SERVICE_ID, deps.registry, deps.announce);
+  }
+
+  get isDraining(): boolean {
+    return this.#memory.isDraining;
+  }
+
+  startActor(incarnation: number): Actor<ServiceMachine> {
+    return new Actor({
+      id: SERVICE_ID,
+      incarnation,
+      machine: createServiceMachine(this.#memory),
+      clock: this.#deps.clock,
+      beforeEvent: this.#deps.beforeEvent,
+      onSnapshot: (snapshot) => {
+        this.#memory = snapshot.context;
+      },
+    });
+  }
+
+  actorStarted(): void {
+    this.#mailbag.deliver();
+  }
+
+  /** Asks for a routing decision; a crash of the actor in between is not the caller's business. Rejects when `signal` aborts. */
+  async route(ask: () => RouteQuestion, signal: AbortSignal): Promise<RoutePlan> {
+    for (;;) {
+      await this.#deps.registry.waitFor(SERVICE_ID, signal);
+      const answer = await this.#askOnce(ask, signal);
+      if (answer === undefined) continue;
+      if ('error' in answer) throw answer.error;
+      return answer.plan;
+    }
+  }
+
+  /** Undefined when the actor died before it answered. */
+  async #askOnce(ask: () => RouteQuestion, signal: AbortSignal): Promise<RouteAnswer | undefined> {
+    const actor = this.#mailbag.actor();
+    if (actor === undefined) return undefined;
+    try {
+      return await actor.call<RouteAnswer>((reply) => ({ type: 'route.asked', ask, reply }), { timeoutMs: ROUTE_TIMEOUT_MS, signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return undefined;
+    }
+  }
+
+  admitted(): void {
+    this.#mailbag.tell({ type: 'request.admitted' });
+  }
+
+  settled(): void {
+    this.#mailbag.tell({ type: 'request.settled' });
+  }
+
+  /** From now on no request is admitted, also by later incarnations. */
+  drain(): void {
+    this.#memory = { ...this.#memory, isDraining: true };
+    this.#mailbag.tell({ type: 'drain.began' });
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Turns whatever one attempt threw into a `Failure`. Both wires share the work: an SDK error is first read into an
+ * `UpstreamError` by the adapter, and judged here by status, code, type and wording. Nothing outside the adapters compares
+ * status numbers.
+ */
+import type { Failure } from '../contract/adapter.ts';
+import type { Clock } from '../contract/clock.ts';
+import { AttemptError, findInChain, isAttemptError } from './attempt-error.ts';
+import { describeBodyError, stripMarkup } from './body.ts';
+import { classifyConnectionError } from './connection.ts';
+import { judgeUpstream } from './judge.ts';
+import { parseRetryAfter, type HeaderReader } from './retry-after.ts';
+import type { Scrub } from './scrub.ts';
+import { asCount, asList, asObject, asText } from './wire.ts';
+
+/** An error answer, or an error event inside a stream, as the SDK gave it. */
+export interface UpstreamError {
+  /** Undefined: it arrived inside a stream that had begun with 200. */
+  readonly status: number | undefined;
+  readonly body: unknown;
+  /** What the SDK made of it; used when the body says nothing. */
+  readonly message: string;
+  readonly headers: HeaderReader | undefined;
+}
+
+/** What the SDK of a wire calls its errors. */
+export interface SdkErrors {
+  isAbort(error: unknown): boolean;
+  isConnectTimeout(error: unknown): boolean;
+  isConnection(error: unknown): boolean;
+  readUpstream(error: unknown): UpstreamError | undefined;
+}
+
+export interface Classifier {
+  /** The provider's name, which begins every message. */
+  readonly provider: string;
+  readonly sdk: SdkErrors;
+  readonly clock: Clock;
+  readonly scrub: Scrub;
+}
+
+/** Classifies anything. Pure; never throws. */
+export function classifyError(classifier: Classifier, error: unknown): Failure {
+  try {
+    const { message, ...failure } = describeError(classifier, error);
+    return { ...failure, message: classifier.scrub(`${classifier.provider}: ${message}`), cause: scrubCause(error, classifier.scrub) };
+  } catch {
+    return { kind: 'adapter-error', message: `${classifier.provider}: failed with something that cannot be read` };
+  }
+}
+
+function describeError({ sdk, clock }: Classifier, error: unknown): Omit<Failure, 'cause'> {
+  const own = findInChain(error, isAttemptError);
+  if (own !== undefined) return own.failure;
+  if (sdk.isAbort(error) || isAbortError(error)) return { kind: 'abandoned', message: 'the attempt was abandoned' };
+  if (sdk.isConnectTimeout(error)) return { kind: 'connect-timeout', message: 'no connection was made in time' };
+  if (sdk.isConnection(error)) return classifyConnectionError(error, 'the provider', 0).failure;
+  const upstream = sdk.readUpstream(error);
+  if (upstream !== undefined) return describeUpstream(upstream, clock);
+  if (error instanceof SyntaxError) return { kind: 'broken', message: 'the answer is not valid JSON', isMaybeBilled: true };
+  if (isBodyError(error)) return { kind: 'broken', message: `the answer was cut: ${describeBodyError(error)}`, isMaybeBilled: true };
+  return { kind: 'adapter-error', message: error instanceof Error ? error.message : `failed with ${typeof error}` };
+}
+
+const isAbortError = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError';
+
+/** Errors of a body that had begun to arrive: undici wraps them as "terminated", zlib names its own. */
+function isBodyError(error: unknown): boolean {
+  if (error instanceof TypeError && /terminated|body|decode/i.test(error.message)) return true;
+  const coded = findInChain(error, (candidate): candidate is Error & { code: string } =>
+    candidate instanceof Error && 'code' in candidate && typeof candidate.code === 'string');
+  return coded !== undefined && /^(UND_ERR_|HPE_|Z_|ERR_STREAM|ECONNRESET|EPIPE)/.test(coded.code);
+}
+
+function describeUpstream(upstream: UpstreamError, clock: Clock): Omit<Failure, 'cause'> {
+  const report = readErrorReport(upstream.body);
+  const retryAfterMs = parseRetryAfter(upstream.headers, clock.wallMs());
+  const { kind, status } = judgeUpstream({ ...report, status: upstream.status ?? report.status, isInStream: upstream.status === undefined, hasRetryAfter: retryAfterMs !== undefined });
+  const words = report.message === '' ? stripMarkup(upstream.message) : report.message;
+  const providerCode = report.code ?? report.type;
+  const answered = upstream.status === undefined ? 'sent an error inside the stream' : `answered ${upstream.status}`;
+  return {
+    kind,
+    message: `${answered}${providerCode === undefined ? '' : ` (${providerCode})`}: ${words === '' ? 'no reason given' : words}`,
+    ...(status !== undefined && { status }),
+    ...(providerCode !== undefined && { providerCode }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(upstream.status === undefined && { isMaybeBilled: true }),
+  };
+}
+
+export interface ErrorReport {
+  readonly status: number | undefined;
+  readonly type: string | undefined;
+  readonly code: string | undefined;
+  readonly message: string;
+}
+
+const REPORT_DEPTH_MAX = 4;
+
+/** Reads the many shapes of an error body: `{error:{…}}`, `{error:"…"}`, `[{…}]`, `{detail:…}`, `{message:{detail:…}}`. */
+export function readErrorReport(body: unknown, depth = 0): ErrorReport {
+  const empty: ErrorReport = { status: undefined, type: undefined, code: undefined, message: '' };
+  if (typeof body === 'string') return { ...empty, message: stripMarkup(body) };
+  const inner = Array.isArray(body) ? asList(body)[0] : asObject(body)?.['error'];
+  if (inner !== undefined && inner !== null && depth < REPORT_DEPTH_MAX) return readErrorReport(inner, depth + 1);
+  const fields = asObject(body);
+  if (fields === undefined) return empty;
+  const numeric = asCount(fields['code']) ?? asCount(fields['status_code']);
+  const detailCode = asText(asObject(fields['details'])?.['error_code']);
+  return {
+    status: numeric !== undefined && numeric >= 400 && numeric <= 599 ? numeric : undefined,
+    type: asText(fields['type']),
+    code: detailCode ?? asText(fields['code']) ?? asText(asObject(fields['innererror'])?.['code']),
+    message: readReason(fields),
+  };
+}
+
+/** The words of an error; a gateway that passes another's error on keeps it in `metadata.raw`. */
+function readReason(fields: Readonly<Record<string, unknown>>): string {
+  const reason = fields['message'] ?? fields['detail'] ?? fields['msg'];
+  const words = reason === undefined || reason === null ? '' : typeof reason === 'string' ? reason : JSON.stringify(reason);
+  const raw = asText(asObject(fields['metadata'])?.['raw']);
+  return raw === undefined ? words : `${words} (${raw})`;
+}
+
+/** The same error without what an inspector would print of the original: request, headers, echoed keys. */
+function scrubCause(error: unknown, scrub: Scrub): Error {
+  const origin = error instanceof AttemptError && error.origin instanceof Error ? error.origin : error;
+  const copy = new Error(scrub(origin instanceof Error ? origin.message : String(origin)));
+  copy.name = origin instanceof Error ? origin.name : 'Error';
+  if (origin instanceof Error && origin.stack !== undefined) copy.stack = scrub(origin.stack);
+  return copy;
+}
+

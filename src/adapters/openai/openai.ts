@@ -1,0 +1,106 @@
+/**
+ * The adapter for everything that speaks the OpenAI wire: chat completions and embeddings, by the official SDK. The SDK is
+ * left its knowledge of paths, events and errors, and nothing else: no retries, no log, no environment, no time limit, and
+ * no way to the network but our transport.
+ */
+import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError } from 'openai';
+import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
+import type { Credential, ProviderConfig } from '../../contract/config.ts';
+import { classifyError, type Classifier, type SdkErrors } from '../classify.ts';
+import { CredentialClients, createSilentLogger, SDK_TIMEOUT_MS, streamUntilAborted, untilAborted } from '../clients.ts';
+import { createScrub } from '../scrub.ts';
+import { createTransport, EVENT_STREAM, parseBaseURL, renderBaseURL, type Transport } from '../transport.ts';
+import { createDialect, type Dialect } from './dialect.ts';
+import { OPENAI_WIRE, type MessageContext } from './messages.ts';
+import { parseEmbeddings, parseReply } from './parse.ts';
+import { renderCompletion, renderEmbedding } from './render.ts';
+import { parseStream } from './stream.ts';
+
+const DEFAULT_BASE_URL = 'https://api.openai.com/v1';
+
+/** The SDK will not start without a key. An upstream without keys never sees this one. */
+const KEYLESS = 'no-key';
+
+/**
+ * Builds the adapter of one provider. `options`: `maxTokensField`, `streamUsage`, `apiKeyHeader`, `unsupported`.
+ *
+ * @throws {SwitchgearError} `invalid-config`
+ */
+export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): Adapter {
+  const baseURL = parseBaseURL(config, DEFAULT_BASE_URL);
+  const dialect = createDialect(config, baseURL);
+  const transport = createTransport(config, baseURL, { fetch: deps.fetch });
+  const clients = new CredentialClients(config, (credential) => createClient(credential, baseURL, dialect, transport));
+  const context: MessageContext = { provider: config.name, dialect };
+  const classifier: Classifier = { provider: config.name, sdk: sdkErrors, clock: deps.clock, scrub: createScrub(() => clients.secrets()) };
+
+  return {
+    send: (call) =>
+      untilAborted(call.signal, async () => {
+        const body = await clients.of(call.credential).post<unknown>('/chat/completions', { ...requestOptions(call), body: renderCompletion(call, context, false) });
+        return parseReply(body, config.name);
+      }),
+    stream: (call) => stream(call, clients, context),
+    embed: (call) =>
+      untilAborted(call.signal, async () => {
+        const body = await clients.of(call.credential).post<unknown>('/embeddings', { ...requestOptions(call), body: renderEmbedding(call.request, call.model, context) });
+        return parseEmbeddings(body, call.request.input.length, dialect.embeddingEncoding);
+      }),
+    check: (call) =>
+      untilAborted(call.signal, async () => {
+        await clients.of(call.credential).get<unknown>('/models', requestOptions(call));
+      }),
+    classify: (error) => classifyError(classifier, error),
+    supports: (feature) => supports(feature) && !dialect.unsupported.has(feature),
+    close: () => transport.close(),
+  };
+}
+
+async function* stream(call: AdapterCall, clients: CredentialClients<OpenAI>, context: MessageContext): ReturnType<typeof parseStream> {
+  const body = renderCompletion(call, context, true);
+  const chunks = await untilAborted(call.signal, () =>
+    clients.of(call.credential).chat.completions.create(
+      // Compatible servers take more, and less, than the SDK's types know; `renderCompletion` is where the shape is decided.
+      { ...(body as unknown as OpenAI.Chat.ChatCompletionCreateParamsStreaming), stream: true },
+      { ...requestOptions(call), headers: { accept: EVENT_STREAM } },
+    ));
+  yield* streamUntilAborted(call.signal, parseStream(chunks, context.provider));
+}
+
+function createClient(credential: Credential, baseURL: URL, dialect: Dialect, transport: Transport): OpenAI {
+  const key = credential.apiKey;
+  const header = key === undefined ? {} : { [dialect.apiKeyHeader]: dialect.apiKeyHeader === 'authorization' ? `Bearer ${key}` : key };
+  return new OpenAI({
+    apiKey: key ?? KEYLESS,
+    adminAPIKey: null,
+    organization: null,
+    project: null,
+    webhookSecret: null,
+    baseURL: renderBaseURL(baseURL),
+    fetch: transport.fetchWith(header),
+    maxRetries: 0,
+    timeout: SDK_TIMEOUT_MS,
+    logLevel: 'off',
+    logger: createSilentLogger(),
+  });
+}
+
+const requestOptions = (call: { readonly signal: AbortSignal }): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
+  signal: call.signal,
+  maxRetries: 0,
+  timeout: SDK_TIMEOUT_MS,
+});
+
+const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
+  'completion', 'stream', 'embedding', 'tools', 'images', 'json', 'json-schema', 'seed', 'reasoning-effort', `wire:${OPENAI_WIRE}`,
+]);
+
+const supports = (feature: Feature): boolean => FEATURES.has(feature);
+
+const sdkErrors: SdkErrors = {
+  isAbort: (error) => error instanceof APIUserAbortError,
+  isConnectTimeout: (error) => error instanceof APIConnectionTimeoutError,
+  isConnection: (error) => error instanceof APIConnectionError,
+  readUpstream: (error) =>
+    error instanceof APIError ? { status: error.status, body: error.error, message: error.message, headers: error.headers } : undefined,
+};

@@ -1,0 +1,140 @@
+/**
+ * The way out. Both SDKs are given a `fetch` made here, and nothing they or the environment would add leaves the process
+ * through it: the headers of a request are built anew from what the adapter and the operator's config say, so OPENAI_ORG_ID,
+ * the CUSTOM_HEADERS variables and the SDKs' own telemetry go nowhere. A request goes to the configured origin or not at all.
+ *
+ * undici's fetch and undici's agents belong together; Node's built-in fetch refuses them. Time limits other than the connect
+ * limit are the runtime's own signals, hence the raised limits here.
+ */
+import { Agent, type Dispatcher, fetch as undiciFetch, ProxyAgent } from 'undici';
+import type { ProviderConfig } from '../contract/config.ts';
+import { SwitchgearError } from '../contract/errors.ts';
+import { createGuardedLookup, type Resolve } from './address.ts';
+import { BODY_BYTES_MAX, checkResponse } from './body.ts';
+import { classifyConnectionError } from './connection.ts';
+import { AttemptError } from './attempt-error.ts';
+
+export type Fetch = typeof globalThis.fetch;
+
+export interface TransportDeps {
+  /** Replaces undici's fetch; proxy, connect limit and address check are then its own business. */
+  readonly fetch?: Fetch | undefined;
+  /** Replaces the system's name resolution. */
+  readonly resolve?: Resolve | undefined;
+}
+
+export interface Transport {
+  /** A `fetch` that sends these headers and those of the config, and no others. */
+  fetchWith(headers: Readonly<Record<string, string>>): Fetch;
+  /** Lets requests in flight finish and closes the connections. */
+  close(): Promise<void>;
+}
+
+/** The operator may not set these: they belong to the connection. */
+const CONNECTION_HEADERS = new Set([
+  'connection', 'content-length', 'expect', 'host', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
+  'transfer-encoding', 'upgrade',
+]);
+
+/** `Accept` by which an adapter asks for a stream. Servers are sent what the SDKs always send. */
+export const EVENT_STREAM = 'text/event-stream';
+
+/**
+ * Opens the transport of one provider towards `baseURL`.
+ *
+ * @throws {SwitchgearError} `invalid-config`
+ */
+export function createTransport(config: ProviderConfig, baseURL: URL, deps: TransportDeps = {}): Transport {
+  const dispatcher = deps.fetch === undefined ? createDispatcher(config, deps.resolve) : undefined;
+  const send = deps.fetch ?? ((input, init) => sendByUndici(input, init, dispatcher));
+  return {
+    fetchWith: (headers) => async (input, init) => {
+      const url = resolveTarget(input, baseURL, config);
+      const expectsStream = new Headers(init?.headers).get('accept') === EVENT_STREAM;
+      const request: RequestInit = {
+        method: init?.method ?? 'GET',
+        headers: renderHeaders(headers, config.headers, init?.body !== undefined && init.body !== null, expectsStream),
+        redirect: 'manual',
+        ...(init?.body !== undefined && { body: init.body }),
+        ...(init?.signal !== undefined && { signal: init.signal }),
+      };
+      const response = await send(url, request).catch((error: unknown) => {
+        // An abort is the caller's own; the SDK knows its signal.
+        throw init?.signal?.aborted === true ? error : classifyConnectionError(error, url.origin, config.timeouts.connectMs);
+      });
+      return checkResponse(response, expectsStream ? 'event-stream' : 'json');
+    },
+    close: async () => dispatcher?.close(),
+  };
+}
+
+/** Parses the base URL of a provider. @throws {SwitchgearError} `invalid-config` */
+export function parseBaseURL(config: ProviderConfig, fallback: string): URL {
+  const value = config.baseURL ?? fallback;
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const path = `providers.${config.name}.baseURL`;
+  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    throw new SwitchgearError('invalid-config', `expected ${path} to be an http(s) URL, got: ${value.replace(/^.*@/, '…@')}`, { param: path });
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new SwitchgearError('invalid-config', `expected ${path} to be without user and password (use headers), got: both`, { param: path });
+  }
+  return url;
+}
+
+/** What an SDK appends its paths to; the query of the base URL is added by the transport. */
+export const renderBaseURL = (url: URL): string => `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+
+function createDispatcher(config: ProviderConfig, resolve: Resolve | undefined): Dispatcher {
+  const limits = {
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    // Bytes on the wire of one answer, streamed or not.
+    maxResponseSize: BODY_BYTES_MAX,
+    // One request, one socket: aborting a request then closes it.
+    allowH2: false,
+  };
+  const connect = { timeout: config.timeouts.connectMs };
+  if (config.proxy !== undefined) {
+    // The proxy resolves the name, and the operator chose the proxy.
+    return new ProxyAgent({ uri: config.proxy, ...limits, connectTimeout: connect.timeout, proxyTls: connect, requestTls: connect });
+  }
+  if (config.allowPrivate) return new Agent({ ...limits, connect });
+  return new Agent({ ...limits, connect: { ...connect, lookup: createGuardedLookup(resolve) } });
+}
+
+function sendByUndici(input: Parameters<Fetch>[0], init: RequestInit | undefined, dispatcher: Dispatcher | undefined): Promise<Response> {
+  // undici's fetch and the built-in one are the same code in two versions; their types differ only by declaration.
+  const send = undiciFetch as unknown as (input: Parameters<Fetch>[0], init: RequestInit & { dispatcher?: Dispatcher | undefined }) => Promise<Response>;
+  return send(input, { ...init, dispatcher });
+}
+
+/** A credential is only ever sent to its configured origin. */
+function resolveTarget(input: Parameters<Fetch>[0], baseURL: URL, config: ProviderConfig): URL {
+  const url = new URL(input instanceof Request ? input.url : input);
+  if (url.origin !== baseURL.origin) {
+    throw new AttemptError({
+      kind: 'adapter-error',
+      message: `expected the target of a request to be ${baseURL.origin}, got: ${url.origin}`,
+    });
+  }
+  for (const [name, value] of [...baseURL.searchParams, ...Object.entries(config.query)]) url.searchParams.set(name, value);
+  return url;
+}
+
+function renderHeaders(
+  own: Readonly<Record<string, string>>,
+  configured: Readonly<Record<string, string>>,
+  hasBody: boolean,
+  expectsStream: boolean,
+): Headers {
+  const headers = new Headers({ accept: 'application/json', 'user-agent': 'switchgear' });
+  if (hasBody) headers.set('content-type', 'application/json');
+  // A compressed stream arrives in lumps.
+  if (expectsStream) headers.set('accept-encoding', 'identity');
+  for (const [name, value] of Object.entries(own)) headers.set(name, value);
+  for (const [name, value] of Object.entries(configured)) {
+    if (!CONNECTION_HEADERS.has(name.toLowerCase())) headers.set(name, value);
+  }
+  return headers;
+}

@@ -1,0 +1,65 @@
+/** `status`: who can answer, who waits for whom, and how the tree of actors stands, on one screen. */
+import { ADMIN_TIMEOUT_MS, type AddCommand, type CommandContext } from './session.ts';
+import { renderDuration, renderOptional, renderTable } from './render.ts';
+import { parseBody, providersBody, queueBody, treeBody, type ActorNode, type ProviderRow } from './wire.ts';
+
+export const addStatus: AddCommand = (program, session) => {
+  program
+    .command('status')
+    .description('show providers, breakers, the queue and the tree of actors')
+    .action((_options: unknown, command) => session.run(command, printStatus));
+};
+
+async function printStatus(context: CommandContext): Promise<void> {
+  const client = context.client();
+  const signal = context.shell.interrupt();
+  const read = (path: string): Promise<unknown> => client.ask({ method: 'GET', path, signal, timeoutMs: ADMIN_TIMEOUT_MS });
+  const [tree, providers, queue] = await Promise.all([read('/admin/tree'), read('/admin/providers'), read('/admin/queue')]);
+  const parsed = {
+    tree: parseBody(treeBody, tree, client.url),
+    providers: parseBody(providersBody, providers, client.url),
+    queue: parseBody(queueBody, queue, client.url),
+  };
+  const nowMs = Date.now();
+  const text = [
+    renderTable(
+      ['PROVIDER', 'STATUS', 'BREAKER', 'GATE', 'IN FLIGHT', 'UPTIME 24 H', 'P50', 'P95', 'LAST ERROR'],
+      Object.entries(parsed.providers.providers).map(([name, provider]) => providerCells(name, provider, nowMs)),
+    ),
+    renderTable(
+      [`QUEUE (${parsed.queue.open} open)`, 'WAITING', 'RUNNING', 'LIMIT'],
+      parsed.queue.lanes.map((lane) => [
+        lane.provider + (lane.paused === true ? ' (paused)' : ''),
+        `${lane.waiting}`,
+        `${lane.running}`,
+        `${lane.limit}`,
+      ]),
+    ),
+    renderTable(['ACTOR', 'STATE', 'RESTARTS', 'INCARNATION'], actorRows(parsed.tree.children, 0)),
+  ].join('\n');
+  await context.show({ tree, providers, queue }, text);
+}
+
+function providerCells(name: string, provider: ProviderRow, nowMs: number): string[] {
+  const { breaker, latency, state } = provider;
+  const probeInMs = breaker.nextProbeAt === null || breaker.nextProbeAt === undefined ? undefined : breaker.nextProbeAt - nowMs;
+  const probe = probeInMs !== undefined && probeInMs > 0 ? ` (probe in ${renderDuration(probeInMs)})` : '';
+  return [
+    name,
+    state?.isDown === true ? `${provider.status} (down)` : provider.status,
+    breaker.state + probe,
+    state?.gate ?? '-',
+    renderOptional(state?.concurrency, ({ inFlight, limit }) => `${inFlight}/${Math.floor(limit)}`),
+    renderOptional(provider.uptimePercent, (percent) => `${percent.toFixed(1)} %`),
+    renderOptional(latency?.p50Ms, renderDuration),
+    renderOptional(latency?.p95Ms, renderDuration),
+    renderOptional(breaker.lastError, (message) => (message.length > 60 ? `${message.slice(0, 59)}…` : message)),
+  ];
+}
+
+function actorRows(actors: readonly ActorNode[], depth: number): string[][] {
+  return actors.flatMap((actor) => [
+    [`${'· '.repeat(depth)}${actor.id}`, actor.state, `${actor.restarts}`, `${actor.incarnation}`],
+    ...actorRows(actor.children ?? [], depth + 1),
+  ]);
+}

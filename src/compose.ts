@@ -1,0 +1,275 @@
+/**
+ * The composition root: builds adapters, actors, queue and stores from a config, hands to each actor what must outlive it,
+ * and changes the whole while it runs (`reload`, `updateProvider`). Nothing else knows how the parts are put together.
+ */
+import type { BeforeEvent } from './actors/actor.ts';
+import { CostControl } from './actors/cost-tracker.ts';
+import { HealthControl } from './actors/health-monitor.ts';
+import { ProviderControl } from './actors/provider-control.ts';
+import { Registry } from './actors/registry.ts';
+import { ServiceControl } from './actors/service.ts';
+import { Tree } from './actors/tree.ts';
+import { createAnthropicAdapter } from './adapters/anthropic/anthropic.ts';
+import { createMockAdapter } from './adapters/mock/mock.ts';
+import { createOpenaiAdapter } from './adapters/openai/openai.ts';
+import { createCatalogue } from './catalogue/catalogue.ts';
+import { diffConfig } from './config/diff.ts';
+import type { ConfigSource } from './config/input.ts';
+import { readConfigTree } from './config/load.ts';
+import { patchProvider } from './config/patch.ts';
+import { type ConfigResolution, resolveConfig } from './config/resolve.ts';
+import type { CreateAdapter } from './contract/adapter.ts';
+import type { Clock } from './contract/clock.ts';
+import type { ProviderConfig, ResolvedConfig } from './contract/config.ts';
+import { SwitchgearError } from './contract/errors.ts';
+import type { ProviderPatch, Service, SupervisorView } from './contract/service.ts';
+import { Door } from './runtime/admit.ts';
+import { checkProvider } from './runtime/diagnose.ts';
+import { createIdSource } from './runtime/ids.ts';
+import { LiveService, type ServiceOwner } from './runtime/live-service.ts';
+import { OpenTable } from './runtime/open-table.ts';
+import { RequestQueue } from './runtime/request-queue.ts';
+import type { Provider, Runtime } from './runtime/runtime.ts';
+import { systemClock } from './runtime/system-clock.ts';
+import { MemoryLedger } from './stores/memory-ledger.ts';
+import { MemoryStore } from './stores/memory.ts';
+import { Emitter } from './telemetry/emitter.ts';
+import { createSilentLogger, type Logger, logEvents } from './telemetry/log.ts';
+
+/** What a caller may put in place of the defaults. */
+export interface ServiceDeps {
+  /** Default: the machine's clock. */
+  readonly clock?: Clock;
+  /** A pino logger. Default: silent. */
+  readonly logger?: Logger;
+  /** The transport of the built-in adapters. Default: undici's. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Adapters by the name that the config calls them. */
+  readonly adapters?: Readonly<Record<string, CreateAdapter>>;
+  /** Where `${NAME}` in the config comes from. Default: `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Sees each event before its actor does; a throw crashes that actor. For fault injection in tests. */
+  readonly beforeActorEvent?: BeforeEvent;
+}
+
+const BUILT_IN_ADAPTERS: Readonly<Record<string, CreateAdapter>> = {
+  openai: createOpenaiAdapter,
+  anthropic: createAnthropicAdapter,
+  mock: createMockAdapter,
+};
+
+/** What a running adapter cannot take over: a change of these makes a new one. */
+const ADAPTER_FIELDS = ['adapter', 'baseURL', 'credentials', 'headers', 'query', 'proxy', 'timeouts', 'options', 'allowPrivate'] as const;
+
+/**
+ * Starts a service.
+ * @throws {SwitchgearError} `invalid-config` that names every mistake; nothing is started then
+ */
+export async function startService(source: ConfigSource, deps: ServiceDeps = {}): Promise<Service> {
+  const { tree } = await readConfigTree(source);
+  const composition = new Composition(source, tree, deps);
+  return composition.start();
+}
+
+class Composition implements ServiceOwner {
+  readonly #source: ConfigSource;
+  readonly #deps: ServiceDeps;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #emitter = new Emitter();
+  readonly #registry = new Registry();
+  readonly #providers = new Map<string, Provider>();
+  readonly #runtime: Runtime;
+  readonly #tree: Tree;
+  readonly #closing: (() => Promise<void>)[] = [];
+  #written: unknown;
+  #config: ResolvedConfig;
+  #catalogue: ReturnType<typeof createCatalogue>;
+  #changing: Promise<void> = Promise.resolve();
+  readonly nextId: () => string;
+
+  constructor(source: ConfigSource, written: unknown, deps: ServiceDeps) {
+    this.#source = source;
+    this.#written = written;
+    this.#deps = deps;
+    this.#clock = deps.clock ?? systemClock;
+    this.#logger = deps.logger ?? createSilentLogger();
+    this.nextId = createIdSource(this.#clock);
+    const resolution = this.#resolve(written);
+    this.#config = resolution.config;
+    this.#catalogue = createCatalogue(resolution.config.providers);
+    this.#runtime = this.#createRuntime(resolution.config);
+    const { costs, health, service, announce } = this.#runtime;
+    this.#tree = new Tree({ clock: this.#clock, announce, registry: this.#registry, costs, health, service });
+    logEvents(this.#emitter, this.#logger);
+    for (const notice of resolution.notices) this.#logger.info(notice);
+    for (const warning of resolution.warnings) this.#logger.warn(warning);
+  }
+
+  async start(): Promise<Service> {
+    const built = this.#config.providers.map((config) => this.#buildProvider(config));
+    await this.#tree.start();
+    for (const provider of built) await this.#addProvider(provider);
+    const service = new LiveService(this.#runtime, new Door(this.#runtime, this.nextId), this);
+    this.#tree.onExit(() => {
+      service.fail('the root supervisor gave up: its children crashed faster than they may be restarted');
+    });
+    return service;
+  }
+
+  readonly on: ServiceOwner['on'] = (event, listener) => this.#emitter.on(event, listener);
+
+  get supervisor(): SupervisorView {
+    const tree = this.#tree;
+    return {
+      children: () => tree.children(),
+      suspend: async (id) => {
+        tree.suspend(id);
+      },
+      resume: async (id) => {
+        tree.resume(id);
+      },
+      restart: (id) => tree.restart(id),
+    };
+  }
+
+  updateProvider(name: string, patch: ProviderPatch): Promise<void> {
+    return this.#change(async () => {
+      if (!this.#providers.has(name)) {
+        const known = [...this.#providers.keys()].join(', ');
+        throw new SwitchgearError('invalid-request', `expected the name of an active provider (${known}), got: ${name}`, { param: 'name' });
+      }
+      await this.#apply(patchProvider(this.#written, name, patch));
+    });
+  }
+
+  /** Reads the source again; what `updateProvider` changed is forgotten. */
+  reload(): Promise<void> {
+    return this.#change(async () => {
+      const { tree } = await readConfigTree(this.#source);
+      await this.#apply(tree);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#tree.stop();
+    await Promise.allSettled([...this.#closing.map((close) => close()), ...[...this.#providers.values()].map(({ adapter }) => adapter.close?.())]);
+    await this.#runtime.store.close();
+  }
+
+  #createRuntime(config: ResolvedConfig): Runtime {
+    const clock = this.#clock;
+    const emitter = this.#emitter;
+    const announce: Runtime['announce'] = (name, payload) => {
+      emitter.announce(name, payload);
+    };
+    const shared = { clock, announce, registry: this.#registry, beforeEvent: this.#deps.beforeActorEvent };
+    const ledger = new MemoryLedger({ retainDays: config.ledger.retainDays });
+    this.#closing.push(() => ledger.close());
+    const runtime: Runtime = {
+      clock,
+      announce,
+      config: () => this.#config,
+      catalogue: () => this.#catalogue,
+      providers: this.#providers,
+      queue: new RequestQueue(clock),
+      store: new MemoryStore({ clock, resultTtlMs: config.store.resultTtlMs }),
+      costs: new CostControl({ ...shared, ledger }),
+      health: new HealthControl({
+        ...shared,
+        providers: () => this.#watched(),
+        check: (provider) => checkProvider(runtime, provider),
+      }),
+      service: new ServiceControl(shared),
+      open: new OpenTable(),
+    };
+    return runtime;
+  }
+
+  #watched() {
+    return [...this.#providers.values()].map(({ control }) => ({
+      name: control.name,
+      intervalMs: control.config.health.intervalMs,
+      state: () => control.state(),
+    }));
+  }
+
+  #resolve(written: unknown): ConfigResolution {
+    const { env = process.env, adapters = {} } = this.#deps;
+    const name = 'configFile' in this.#source ? { source: this.#source.configFile } : {};
+    return resolveConfig(written, { env, adapterNames: Object.keys(adapters), ...name });
+  }
+
+  #buildProvider(config: ProviderConfig): Provider {
+    const { announce } = this.#runtime;
+    const control = new ProviderControl({ config, clock: this.#clock, registry: this.#registry, announce, beforeEvent: this.#deps.beforeActorEvent });
+    return { control, adapter: this.#buildAdapter(config) };
+  }
+
+  #buildAdapter(config: ProviderConfig): Provider['adapter'] {
+    const createAdapter = { ...BUILT_IN_ADAPTERS, ...this.#deps.adapters }[config.adapter];
+    if (createAdapter === undefined) throw new SwitchgearError('invalid-config', `providers.${config.name}.adapter: expected a known adapter, got: ${config.adapter}`);
+    return createAdapter(config, { fetch: this.#deps.fetch, clock: this.#clock });
+  }
+
+  async #addProvider(provider: Provider): Promise<void> {
+    await this.#tree.addProvider(provider.control);
+    this.#providers.set(provider.control.name, provider);
+    this.#runtime.queue.addLane(provider.control);
+  }
+
+  async #removeProvider(name: string): Promise<void> {
+    const provider = this.#providers.get(name);
+    this.#providers.delete(name);
+    this.#runtime.queue.removeLane(name);
+    await this.#tree.removeProvider(name);
+    this.#retire(provider?.adapter);
+  }
+
+  /** Changes are made one after another. */
+  #change(make: () => Promise<void>): Promise<void> {
+    const change = this.#changing.then(make);
+    this.#changing = change.catch(() => undefined);
+    return change;
+  }
+
+  /** Everything that can fail comes before the first change. */
+  async #apply(written: unknown): Promise<void> {
+    const { config } = this.#resolve(written);
+    const { added, removed, changed } = diffConfig(this.#config, config);
+    const configs = new Map(config.providers.map((provider) => [provider.name, provider]));
+    const newcomers = [...configs.values()].filter(({ name }) => added.includes(name)).map((provider) => this.#buildProvider(provider));
+    const changes = [...configs.values()].filter(({ name }) => changed.includes(name)).map((provider) => this.#prepareChange(provider));
+    this.#written = written;
+    this.#config = config;
+    this.#catalogue = createCatalogue(config.providers);
+    for (const change of changes) change();
+    for (const name of removed) await this.#removeProvider(name);
+    for (const provider of newcomers) await this.#addProvider(provider);
+    this.#runtime.announce('config.reloaded', { added, removed, changed });
+  }
+
+  /** Breaker, queue and requests in flight are kept; a new adapter serves the attempts to come. */
+  #prepareChange(config: ProviderConfig): () => void {
+    const provider = this.#providers.get(config.name);
+    if (provider === undefined) throw new TypeError(`expected provider ${config.name} to be running`);
+    const before = provider.control.config;
+    const needsAdapter = ADAPTER_FIELDS.some((field) => JSON.stringify(before[field]) !== JSON.stringify(config[field]));
+    const adapter = needsAdapter ? this.#buildAdapter(config) : provider.adapter;
+    return () => {
+      provider.control.configure(config);
+      if (!needsAdapter) return;
+      this.#providers.set(config.name, { control: provider.control, adapter });
+      this.#retire(provider.adapter);
+    };
+  }
+
+  /** Closes an adapter once its requests in flight are over, which `close` waits for. */
+  #retire(adapter: Provider['adapter'] | undefined): void {
+    const closed = adapter?.close?.() ?? Promise.resolve();
+    this.#closing.push(() => closed);
+    closed.catch((error: unknown) => {
+      this.#logger.warn({ error: String(error) }, 'closing an adapter failed');
+    });
+  }
+}

@@ -1,0 +1,61 @@
+/** What `completionStream` gives: an async iterable over the parts, the whole response as a promise, and a way out. */
+import type { SwitchgearError } from '../contract/errors.ts';
+import type { CompletionResponse, CompletionStream, RequestId, StreamPart } from '../contract/response.ts';
+import type { PartSink } from './part-sink.ts';
+
+export interface StreamSource {
+  readonly requestId: RequestId;
+  readonly sink: PartSink;
+  /** How the request ended. */
+  readonly response: Promise<CompletionResponse>;
+  /** The caller has left. */
+  readonly leave: () => void;
+}
+
+export class LiveStream implements CompletionStream {
+  readonly #source: StreamSource;
+
+  constructor(source: StreamSource) {
+    this.#source = source;
+    // Whoever never looks at `response` must not be told of its rejection.
+    source.response.catch(() => undefined);
+  }
+
+  get requestId(): RequestId {
+    return this.#source.requestId;
+  }
+
+  get response(): Promise<CompletionResponse> {
+    this.#source.sink.allowDrain();
+    return this.#source.response;
+  }
+
+  cancel(): void {
+    this.#source.leave();
+    this.#source.sink.discard();
+  }
+
+  /** Iterates the parts; leaving the loop early cancels the request. @throws {SwitchgearError} what the request ended with */
+  async *[Symbol.asyncIterator](): AsyncIterator<StreamPart> {
+    let isDone = false;
+    try {
+      for (;;) {
+        const part = await this.#source.sink.next();
+        if (part === undefined) {
+          isDone = true;
+          return;
+        }
+        if (part.type === 'finish') isDone = true;
+        yield part;
+      }
+    } finally {
+      if (!isDone) this.cancel();
+    }
+  }
+}
+
+/** A stream that never began. */
+export function failedStream(requestId: RequestId, sink: PartSink, error: SwitchgearError): CompletionStream {
+  sink.end({ kind: 'error', error });
+  return new LiveStream({ requestId, sink, response: Promise.reject(error), leave: () => undefined });
+}

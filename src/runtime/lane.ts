@@ -1,0 +1,153 @@
+/**
+ * The part of the priority queue where requests wait for one provider: a p-queue with our heap. A task's first synchronous
+ * step claims permit, credential and pacing tokens; what cannot be claimed goes back with its original key, and the lane
+ * stands still until its provider admits again. A slot is held for one attempt only.
+ */
+import PQueue from 'p-queue';
+import type { ClaimResult, ProviderControl } from '../actors/provider-control.ts';
+import type { Clock, TimerHandle } from '../contract/clock.ts';
+import type { QueueKey } from '../policy/order.ts';
+import { HeapQueue, type LaneAddOptions } from './heap-queue.ts';
+
+export type Claimed = Extract<ClaimResult, { kind: 'claimed' }>;
+
+/** The right to make one attempt; `release` gives the slot back and may be called twice. */
+export interface Slot {
+  readonly provider: string;
+  readonly claimed: Claimed;
+  release(): void;
+}
+
+/** A request as one lane sees it. */
+export interface Waiter {
+  readonly id: string;
+  readonly key: QueueKey;
+  /** Stays while the provider does not admit; others are sent back to be routed again. */
+  readonly isParked: boolean;
+  /** One synchronous step (R3). */
+  claim(provider: string): ClaimResult;
+  /** False when another lane was faster. */
+  take(slot: Slot): boolean;
+  /** The provider stopped admitting: route this request again. */
+  reroute(): void;
+}
+
+export interface LaneStatus {
+  readonly provider: string;
+  readonly waiting: number;
+  readonly running: number;
+  readonly limit: number;
+  readonly paused: boolean;
+}
+
+interface Place {
+  readonly waiter: Waiter;
+  readonly leaving: AbortController;
+}
+
+export class Lane {
+  readonly #control: ProviderControl;
+  readonly #clock: Clock;
+  readonly #queue: PQueue<HeapQueue, LaneAddOptions>;
+  readonly #places = new Map<string, Place>();
+  #paceTimer: TimerHandle | undefined;
+
+  constructor(control: ProviderControl, clock: Clock) {
+    this.#control = control;
+    this.#clock = clock;
+    this.#queue = new PQueue({ queueClass: HeapQueue, concurrency: control.concurrencyLimit });
+    control.onChange(() => {
+      this.refresh();
+    });
+  }
+
+  get provider(): string {
+    return this.#control.name;
+  }
+
+  status(): LaneStatus {
+    return {
+      provider: this.provider,
+      waiting: this.#queue.size,
+      running: this.#queue.pending,
+      limit: this.#queue.concurrency,
+      paused: this.#queue.isPaused,
+    };
+  }
+
+  enter(waiter: Waiter): void {
+    const leaving = new AbortController();
+    this.#places.set(waiter.id, { waiter, leaving });
+    const options = { id: waiter.id, key: waiter.key, signal: leaving.signal };
+    // Rejects only when the waiter left the lane, which `leave` has recorded.
+    void this.#queue.add(() => this.#serve(waiter), options).catch(() => undefined);
+    this.refresh();
+  }
+
+  leave(id: string): void {
+    const place = this.#places.get(id);
+    this.#places.delete(id);
+    place?.leaving.abort();
+  }
+
+  /** Sends everybody back; the lane is not used again. */
+  close(): void {
+    if (this.#paceTimer !== undefined) this.#clock.clearTimeout(this.#paceTimer);
+    for (const { waiter } of [...this.#places.values()]) this.#sendBack(waiter);
+  }
+
+  /** Follows the provider: its concurrency limit, and whether it admits. */
+  refresh(): void {
+    this.#queue.concurrency = Math.max(1, this.#control.concurrencyLimit);
+    const admission = this.#control.admission('');
+    if (admission.kind === 'ready') {
+      if (this.#paceTimer === undefined) this.#queue.start();
+      return;
+    }
+    this.#queue.pause();
+    const mayStay = admission.kind === 'wait';
+    for (const { waiter } of [...this.#places.values()]) {
+      if (!mayStay || !waiter.isParked) this.#sendBack(waiter);
+    }
+  }
+
+  /** Holds the slot until the attempt is over. p-queue's own signal must not see a running task: it would free the slot. */
+  async #serve(waiter: Waiter): Promise<void> {
+    if (!this.#places.delete(waiter.id)) return;
+    const result = waiter.claim(this.provider);
+    switch (result.kind) {
+      case 'claimed':
+        return this.#hold(waiter, result);
+      case 'paced':
+        this.#standStill(result.waitMs);
+        this.enter(waiter);
+        return;
+      case 'refused':
+        if (waiter.isParked && result.admission.kind === 'wait') this.enter(waiter);
+        else waiter.reroute();
+        this.refresh();
+    }
+  }
+
+  #hold(waiter: Waiter, claimed: Claimed): Promise<void> | undefined {
+    const held = Promise.withResolvers<void>();
+    const slot: Slot = { provider: this.provider, claimed, release: () => { held.resolve(); } };
+    if (waiter.take(slot)) return held.promise;
+    this.#control.report(claimed.permit, { verdict: 'neutral', effect: 'none', model: '' });
+    return undefined;
+  }
+
+  #sendBack(waiter: Waiter): void {
+    this.leave(waiter.id);
+    waiter.reroute();
+  }
+
+  #standStill(waitMs: number): void {
+    this.#queue.pause();
+    if (this.#paceTimer !== undefined) return;
+    this.#paceTimer = this.#clock.setTimeout(() => {
+      this.#paceTimer = undefined;
+      this.refresh();
+    }, waitMs);
+  }
+}

@@ -1,0 +1,238 @@
+/** The running service as callers see it: every public call, each a few lines over the verbs of the path. */
+import { type ErrorCode, SwitchgearError } from '../contract/errors.ts';
+import type { EventName, Events, Unsubscribe } from '../contract/events.ts';
+import type { LedgerQuery } from '../contract/records.ts';
+import type { CompletionRequest, EmbeddingRequest, RequestOptions } from '../contract/request.ts';
+import type { AnyResponse, CompletionResponse, CompletionStream, EmbeddingResponse, RequestId } from '../contract/response.ts';
+import type { OpenRequest as OpenRequestView, ProviderPatch, RequestResult, Service, SupervisorView } from '../contract/service.ts';
+import type { CostSummary, ModelListing, ProviderHealth, ProviderState } from '../contract/state.ts';
+import type { AdmitRequest, Door } from './admit.ts';
+import { failedStream, LiveStream } from './completion-stream.ts';
+import { explainCandidates, listModels, testConnection } from './diagnose.ts';
+import type { OpenRequest } from './open-request.ts';
+import { PartSink } from './part-sink.ts';
+import { parseCompletion, parseEmbedding, parseOptions } from './parse-request.ts';
+import { runRequest } from './path.ts';
+import { cancelRequest, readResult } from './results.ts';
+import type { Runtime } from './runtime.ts';
+import { settledWithin } from './sleep.ts';
+
+const STOP_GRACE_MS = 25_000;
+
+/** What the composition root does for the service. */
+export interface ServiceOwner {
+  readonly supervisor: SupervisorView;
+  readonly nextId: () => string;
+  on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe;
+  updateProvider(name: string, patch: ProviderPatch): Promise<void>;
+  reload(): Promise<void>;
+  /** Stops actors, adapters and stores; called once. */
+  close(): Promise<void>;
+}
+
+export class LiveService implements Service {
+  readonly #runtime: Runtime;
+  readonly #door: Door;
+  readonly #owner: ServiceOwner;
+  #state: Service['state'] = 'running';
+  #stopping: Promise<void> | undefined;
+
+  constructor(runtime: Runtime, door: Door, owner: ServiceOwner) {
+    this.#runtime = runtime;
+    this.#door = door;
+    this.#owner = owner;
+  }
+
+  get state(): Service['state'] {
+    return this.#state;
+  }
+
+  get supervisor(): SupervisorView {
+    return this.#owner.supervisor;
+  }
+
+  async completion(request: CompletionRequest, options: RequestOptions = {}): Promise<CompletionResponse> {
+    const response = await this.#ask({ mode: 'sync', request: this.#parse(request), options: parseOptions(options) });
+    if (response.kind !== 'completion') throw new TypeError('expected a completion, got: an embedding');
+    return response;
+  }
+
+  async embedding(request: EmbeddingRequest, options: RequestOptions = {}): Promise<EmbeddingResponse> {
+    const response = await this.#ask({ mode: 'sync', request: parseEmbedding(request), options: parseOptions(options) });
+    if (response.kind !== 'embedding') throw new TypeError('expected an embedding, got: a completion');
+    return response;
+  }
+
+  async completionAsync(request: CompletionRequest, options: RequestOptions = {}): Promise<RequestId> {
+    const admitted = await this.#door.admit({ mode: 'async', request: this.#parse(request), options: parseOptions(options) });
+    if (admitted.kind === 'known') return admitted.requestId;
+    // R8: an async request does not follow its caller. `runRequest` never rejects.
+    void runRequest(this.#runtime, admitted.open);
+    return admitted.open.requestId;
+  }
+
+  completionStream(request: CompletionRequest, options: RequestOptions = {}): CompletionStream {
+    try {
+      const parsed = parseOptions(options);
+      if (parsed.idempotencyKey !== undefined) throw streamKeyError();
+      const open = this.#door.enter(this.#door.prepare({ mode: 'stream', request: this.#parse(request), options: parsed }));
+      const sink = open.init.sink ?? new PartSink();
+      if (parsed.signal !== undefined) open.followCaller(parsed.signal);
+      void runRequest(this.#runtime, open);
+      const response = outcomeOf(open).then(onlyCompletion);
+      return new LiveStream({ requestId: open.requestId, sink, response, leave: () => { open.stop('caller-left'); } });
+    } catch (error) {
+      return failedStream(this.#owner.nextId(), new PartSink(), asSwitchgearError(error));
+    }
+  }
+
+  getResult(requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal } = {}): Promise<RequestResult> {
+    return readResult(this.#runtime, requestId, options);
+  }
+
+  cancel(requestId: RequestId): Promise<boolean> {
+    return cancelRequest(this.#runtime, requestId);
+  }
+
+  async listModels(filter: { provider?: string; feature?: string } = {}): Promise<readonly ModelListing[]> {
+    return listModels(this.#runtime, filter);
+  }
+
+  async healthStatus(): Promise<Readonly<Record<string, ProviderHealth>>> {
+    return this.#runtime.health.status();
+  }
+
+  providerStates(): Readonly<Record<string, ProviderState>> {
+    return Object.fromEntries([...this.#runtime.providers].map(([name, { control }]) => [name, control.state()]));
+  }
+
+  costSummary(query: LedgerQuery = {}): Promise<CostSummary> {
+    return this.#runtime.costs.summary(query);
+  }
+
+  explain(request: CompletionRequest | EmbeddingRequest, options: RequestOptions = {}): ReturnType<Service['explain']> {
+    const parsed = 'input' in request ? parseEmbedding(request) : this.#parse(request);
+    const candidates = this.#door.resolve(parsed.model, parseOptions(options).fallbacks);
+    return { candidates: explainCandidates(this.#runtime, { request: parsed, mode: 'sync', candidates }) };
+  }
+
+  testConnection(provider: string): ReturnType<Service['testConnection']> {
+    return testConnection(this.#runtime, provider, this.#owner.nextId());
+  }
+
+  updateProvider(name: string, patch: ProviderPatch): Promise<void> {
+    return this.#owner.updateProvider(name, patch);
+  }
+
+  reload(): Promise<void> {
+    return this.#owner.reload();
+  }
+
+  queueStatus(): ReturnType<Service['queueStatus']> {
+    return { lanes: this.#runtime.queue.status(), open: this.#runtime.open.size };
+  }
+
+  openRequests(): readonly OpenRequestView[] {
+    const nowMs = this.#runtime.clock.nowMs();
+    return this.#runtime.open.list().map((open) => ({
+      requestId: open.requestId,
+      mode: open.init.mode,
+      status: open.status,
+      priority: open.init.priority,
+      model: open.init.request.model,
+      tenant: open.init.tenant,
+      ageMs: Math.round(nowMs - open.admittedAtMs),
+      attempts: open.attempts.length,
+    }));
+  }
+
+  on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe {
+    return this.#owner.on(event, listener);
+  }
+
+  /** Refuses new requests, lets the open ones finish for `graceMs`, ends the rest, then stops everything. Idempotent. */
+  stop({ graceMs = STOP_GRACE_MS }: { graceMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#drainAndClose(graceMs);
+    return this.#stopping;
+  }
+
+  /** The root supervisor gave up: nobody can be answered any more. */
+  fail(reason: string): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'failed';
+    this.#runtime.service.drain();
+    this.#endAll();
+    this.#runtime.announce('service.failed', { reason });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #drainAndClose(graceMs: number): Promise<void> {
+    const { clock, open, service, announce } = this.#runtime;
+    if (this.#state === 'running') {
+      this.#state = 'draining';
+      service.drain();
+      announce('service.draining', { graceMs, open: open.size });
+      await settledWithin(clock, open.whenEmpty(), graceMs);
+    }
+    this.#endAll();
+    await open.whenEmpty();
+    await this.#owner.close();
+    this.#state = 'stopped';
+  }
+
+  #endAll(): void {
+    for (const open of this.#runtime.open.list()) open.stop('shutdown');
+  }
+
+  #parse(request: CompletionRequest) {
+    return parseCompletion(request, this.#runtime.config().defaults.model);
+  }
+
+  /** The sync call: admit, run, wait. */
+  async #ask(request: AdmitRequest): Promise<AnyResponse> {
+    const admitted = await this.#door.admit(request);
+    if (admitted.kind === 'known') return this.#join(admitted.requestId, request.options.signal);
+    const { open } = admitted;
+    if (request.options.signal !== undefined) open.followCaller(request.options.signal);
+    // It never rejects.
+    void runRequest(this.#runtime, open);
+    return outcomeOf(open);
+  }
+
+  /** Another request with the same idempotency key has the answer, or will have. */
+  async #join(requestId: RequestId, signal: AbortSignal | undefined): Promise<AnyResponse> {
+    const { timeoutMs } = this.#runtime.config().service;
+    const open = this.#runtime.open.find(requestId);
+    if (open !== undefined) await settledWithin(this.#runtime.clock, open.settled, timeoutMs, signal);
+    if (open?.settlement !== undefined) return outcomeOf(open);
+    if (signal?.aborted === true) throw new SwitchgearError('cancelled', 'the request was cancelled because its caller left', { requestId });
+    const result = await readResult(this.#runtime, requestId, {});
+    if (result.status === 'succeeded') return result.response;
+    if (result.status === 'failed' || result.status === 'cancelled') throw result.error;
+    throw new SwitchgearError('timeout', `request ${requestId} with the same idempotency key is not settled yet; ask getResult for it`, { requestId });
+  }
+}
+
+async function outcomeOf(open: OpenRequest): Promise<AnyResponse> {
+  const settlement = await open.settled;
+  if (settlement.status === 'succeeded') return settlement.response;
+  throw open.error ?? SwitchgearError.fromReport(settlement.error);
+}
+
+function onlyCompletion(response: AnyResponse): CompletionResponse {
+  if (response.kind !== 'completion') throw new TypeError('expected a completion, got: an embedding');
+  return response;
+}
+
+function asSwitchgearError(error: unknown): SwitchgearError {
+  if (error instanceof SwitchgearError) return error;
+  const code: ErrorCode = 'invalid-request';
+  return new SwitchgearError(code, error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+function streamKeyError(): SwitchgearError {
+  return new SwitchgearError('invalid-request', 'expected no idempotencyKey on a stream, got: one; submit the request to have it answered once', { param: 'idempotencyKey' });
+}

@@ -1,0 +1,132 @@
+/**
+ * A request on its way: what was asked, how long it may take, what was tried, and the promise of its settlement. It lives in
+ * the table of open requests from admission to settlement and is shared by path, stream, `getResult` and `cancel`.
+ */
+import type { Clock, TimerHandle } from '../contract/clock.ts';
+import type { SwitchgearError } from '../contract/errors.ts';
+import type { Settlement } from '../contract/records.ts';
+import type { Delivery, ParsedRequest, Priority } from '../contract/request.ts';
+import type { AttemptReport, RequestId } from '../contract/response.ts';
+import type { Candidate } from '../policy/resolve.ts';
+import type { QueueKey } from '../policy/order.ts';
+import type { PartSink } from './part-sink.ts';
+
+/** Why the work of a request is being stopped. */
+export type StopReason = 'deadline' | 'caller-left' | 'cancelled' | 'shutdown';
+
+export interface OpenRequestInit {
+  readonly requestId: RequestId;
+  readonly mode: 'sync' | 'async' | 'stream';
+  readonly request: ParsedRequest;
+  readonly candidates: readonly Candidate[];
+  readonly priority: Priority;
+  readonly tenant: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly delivery: Delivery;
+  readonly timeoutMs: number;
+  /** About how many tokens the input has. */
+  readonly inputTokens: number;
+  readonly isStored: boolean;
+  readonly key: QueueKey;
+  readonly sink: PartSink | undefined;
+}
+
+export class OpenRequest {
+  readonly init: OpenRequestInit;
+  readonly admittedAtMs: number;
+  readonly deadlineAtMs: number;
+  /** Epoch ms. */
+  readonly createdAt: number;
+  readonly attempts: AttemptReport[] = [];
+  status: 'queued' | 'running' = 'queued';
+  /** Time spent in attempts, ms; the rest of the request's age was spent waiting. */
+  attemptingMs = 0;
+  readonly #clock: Clock;
+  readonly #stopping = new AbortController();
+  readonly #settled = Promise.withResolvers<Settlement>();
+  #timer: TimerHandle | undefined;
+  #settlement: Settlement | undefined;
+  #error: SwitchgearError | undefined;
+  #detachCaller: (() => void) | undefined;
+
+  constructor(init: OpenRequestInit, clock: Clock) {
+    this.init = init;
+    this.#clock = clock;
+    this.admittedAtMs = clock.nowMs();
+    this.createdAt = clock.wallMs();
+    this.deadlineAtMs = this.admittedAtMs + init.timeoutMs;
+    this.#timer = clock.setTimeout(() => {
+      this.stop('deadline');
+    }, init.timeoutMs);
+  }
+
+  get requestId(): RequestId {
+    return this.init.requestId;
+  }
+
+  get remainingMs(): number {
+    return this.deadlineAtMs - this.#clock.nowMs();
+  }
+
+  /** Aborts when the work has to stop; its reason is a `StopReason`. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  get stopReason(): StopReason | undefined {
+    // Only `stop` aborts this controller.
+    return this.signal.aborted ? (this.signal.reason as StopReason) : undefined;
+  }
+
+  get settlement(): Settlement | undefined {
+    return this.#settlement;
+  }
+
+  /** The error it ended with, its cause included. */
+  get error(): SwitchgearError | undefined {
+    return this.#error;
+  }
+
+  /** Resolves with the settlement; never rejects. */
+  get settled(): Promise<Settlement> {
+    return this.#settled.promise;
+  }
+
+  stop(reason: StopReason): void {
+    if (!this.signal.aborted) this.#stopping.abort(reason);
+  }
+
+  /** Stops the work when the caller of a sync request leaves (R8). */
+  followCaller(signal: AbortSignal): void {
+    const leave = () => {
+      this.stop('caller-left');
+    };
+    if (signal.aborted) leave();
+    signal.addEventListener('abort', leave, { once: true });
+    this.#detachCaller = () => {
+      signal.removeEventListener('abort', leave);
+    };
+  }
+
+  /** The first settlement wins (R1); false for any later one. */
+  settle(settlement: Settlement, error: SwitchgearError | undefined): boolean {
+    if (this.#settlement !== undefined) return false;
+    this.#settlement = settlement;
+    this.#error = error;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#detachCaller?.();
+    return true;
+  }
+
+  /** Forgets a request that was never entered. */
+  discard(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Wakes everybody who waits, after the settlement was written. */
+  wake(): void {
+    if (this.#settlement !== undefined) this.#settled.resolve(this.#settlement);
+  }
+}

@@ -1,0 +1,387 @@
+/**
+ * The path of one request, top to bottom: route, queue, attempt, decide, and round again until it settles. Sync, async and
+ * streamed requests take the same path; they differ in who waits. One loop holds every retry and every failover (R7), and
+ * nothing in it rejects (R2).
+ */
+import { FAILURE_POLICY } from '../contract/failures.ts';
+import type { Failure } from '../contract/adapter.ts';
+import { SwitchgearError } from '../contract/errors.ts';
+import type { AttemptReport } from '../contract/response.ts';
+import type { ClaimResult } from '../actors/provider-control.ts';
+import { decide, type Decision } from '../policy/decide.ts';
+import { throttleMs } from '../policy/retry.ts';
+import { costOf } from '../policy/price.ts';
+import { candidateKey } from '../policy/rank.ts';
+import type { Candidate } from '../policy/resolve.ts';
+import type { RoutePlan } from '../policy/route.ts';
+import { attempt, attemptLimitMs, type AttemptOutcome } from './attempt.ts';
+import { estimatePartialUsage } from './estimate.ts';
+import type { Slot } from './lane.ts';
+import type { OpenRequest } from './open-request.ts';
+import { Progress } from './progress.ts';
+import type { Taken } from './request-queue.ts';
+import { rankNow, route, windowOf } from './route.ts';
+import type { Provider, Runtime } from './runtime.ts';
+import { sleep } from './sleep.ts';
+import { failureError, planError, respond, settle, stopError } from './settle.ts';
+
+/** Output tokens assumed for pacing when the request sets no maximum; corrected by the real usage. */
+const OUTPUT_TOKENS_ASSUMED = 512;
+
+/** Carries a request from admission to settlement. Never rejects. */
+export async function runRequest(runtime: Runtime, open: OpenRequest): Promise<void> {
+  const journey = new Journey(runtime, open);
+  try {
+    while (!(await journey.step())) {
+      // One step is one attempt or one wait.
+    }
+  } catch (error) {
+    if (open.stopReason !== undefined) return journey.stopped();
+    const message = `the request path failed: ${error instanceof Error ? error.message : String(error)}; this is a bug in switchgear`;
+    const failed = new SwitchgearError('provider-error', message, { requestId: open.requestId, attempts: [...open.attempts], cause: error });
+    await settle(runtime, open, { kind: 'failed', error: failed });
+  }
+}
+
+class Journey {
+  readonly #runtime: Runtime;
+  readonly #open: OpenRequest;
+  readonly #progress = new Progress();
+  readonly #used = new Map<string, Provider>();
+
+  constructor(runtime: Runtime, open: OpenRequest) {
+    this.#runtime = runtime;
+    this.#open = open;
+  }
+
+  /** True when the request is settled. */
+  async step(): Promise<boolean> {
+    const plan = await route(this.#runtime, this.#open, this.#progress);
+    if (plan.kind === 'fail') return this.#unroutable(plan);
+    const taken = await this.#take(plan);
+    switch (taken.kind) {
+      case 'reroute':
+        return false;
+      case 'stopped':
+        await this.stopped();
+        return true;
+      case 'slot':
+        return this.#useSlot(taken.slot, taken.candidate, plan);
+    }
+  }
+
+  async stopped(): Promise<void> {
+    const reason = this.#open.stopReason ?? 'cancelled';
+    await settle(this.#runtime, this.#open, { kind: 'failed', error: stopError(this.#open, reason, this.#progress.lastFailure) });
+  }
+
+  #take(plan: Exclude<RoutePlan, { kind: 'fail' }>): Promise<Taken> {
+    const { requestId, init, signal } = this.#open;
+    if (plan.kind === 'enter' && plan.isForced) return Promise.resolve(this.#takeForced(plan.candidate));
+    const candidates = plan.kind === 'enter' ? [plan.candidate] : plan.candidates;
+    return this.#runtime.queue.take({
+      requestId,
+      key: init.key,
+      candidates,
+      isParked: plan.kind === 'park',
+      signal,
+      claim: (candidate) => this.#claim(candidate, false),
+    });
+  }
+
+  /** A forced probe goes around the lane, which stands still while the breaker is open. */
+  #takeForced(candidate: Candidate): Taken {
+    const claimed = this.#claim(candidate, true);
+    if (claimed.kind !== 'claimed') return { kind: 'reroute' };
+    return { kind: 'slot', candidate, slot: { provider: candidate.provider, claimed, release: () => undefined } };
+  }
+
+  /** R3: one synchronous step. */
+  #claim(candidate: Candidate, isForced: boolean): ClaimResult {
+    if (!this.#runtime.providers.has(candidate.provider)) return { kind: 'refused', admission: { kind: 'never', reason: 'removed from the config' } };
+    const { control } = this.#provider(candidate);
+    return control.claim({
+      model: candidate.model,
+      limitMs: attemptLimitMs(this.#open, control.config),
+      isForced,
+      avoid: this.#progress.avoided(candidate.provider),
+      pace: { tokens: this.#paceTokens() },
+    });
+  }
+
+  async #useSlot(slot: Slot, candidate: Candidate, plan: Exclude<RoutePlan, { kind: 'fail' }>): Promise<boolean> {
+    const isLast = plan.kind === 'enter' ? plan.isLast : plan.candidates.length === 1;
+    const outcome = await this.#tryOnce(slot, candidate, isLast);
+    if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
+    const { clock } = this.#runtime;
+    const response = respond(this.#open, candidate, outcome, { nowMs: clock.nowMs(), wallMs: clock.wallMs() });
+    await settle(this.#runtime, this.#open, { kind: 'succeeded', response });
+    return true;
+  }
+
+  /** One attempt with its slot; reports it to breaker, ledger and health whatever came of it. */
+  async #tryOnce(slot: Slot, candidate: Candidate, isLast: boolean): Promise<AttemptOutcome> {
+    const runtime = this.#runtime;
+    const open = this.#open;
+    const { control, adapter } = this.#provider(candidate);
+    const { permit, credential } = slot.claimed;
+    this.#book(candidate, credential.id);
+    this.#progress.countAttempt(candidate);
+    await this.#mark('running');
+    runtime.announce('attempt.started', { requestId: open.requestId, ...target(candidate), attempt: open.attempts.length + 1, isProbe: permit.isProbe });
+    const outcome = await attempt({
+      open,
+      adapter,
+      config: control.config,
+      model: candidate.model,
+      credential,
+      maxTokensDefault: control.config.maxTokens ?? runtime.config().defaults.maxTokens,
+      isLast,
+      clock: runtime.clock,
+      overdue: () => {
+        control.overdue(permit);
+      },
+    });
+    this.#report(slot, candidate, outcome);
+    slot.release();
+    await this.#remember(candidate, outcome, credential.id);
+    return outcome;
+  }
+
+  /** Books the attempt with the credential's retry budget. */
+  #book(candidate: Candidate, credentialId: string): void {
+    const { control } = this.#provider(candidate);
+    const isFirst = this.#open.attempts.length === 0;
+    if (isFirst) control.bookAttempt(credentialId, 'first');
+    else if (!this.#progress.isPaid) control.bookAttempt(credentialId, 'failover');
+    this.#progress.isPaid = false;
+  }
+
+  /** Tells the provider what became of the permit; every permit is reported exactly once (R5). */
+  #report(slot: Slot, candidate: Candidate, outcome: AttemptOutcome): void {
+    const { control } = this.#provider(candidate);
+    const { permit } = slot.claimed;
+    if (outcome.kind !== 'failed') {
+      control.report(permit, { verdict: 'success', effect: 'none', model: candidate.model });
+      const { inputTokens, outputTokens } = outcome.reply.usage;
+      if (inputTokens !== undefined) control.correctPace({ tokens: this.#paceTokens() }, inputTokens + (outputTokens ?? 0));
+      return;
+    }
+    const { failure } = outcome;
+    const { breaker, effect } = FAILURE_POLICY[failure.kind];
+    const holdMs = throttleMs(this.#progress.attemptsAt(candidate) - 1, failure.retryAfterMs, this.#runtime.clock.random());
+    control.report(permit, {
+      verdict: breaker,
+      effect,
+      model: candidate.model,
+      message: failure.message,
+      ...(effect === 'hold-gate' && { holdMs }),
+    });
+  }
+
+  /** Attempt report, ledger entry, health observation, events. */
+  async #remember(candidate: Candidate, outcome: AttemptOutcome, credentialId: string): Promise<void> {
+    const open = this.#open;
+    const { clock, costs, store, announce } = this.#runtime;
+    const usage = outcome.kind !== 'failed' ? outcome.reply.usage : outcome.partial && estimatePartialUsage(outcome.partial, open.init.inputTokens);
+    const price = this.#runtime.catalogue().price(candidate.provider, candidate.model, clock.wallMs());
+    const cost = usage === undefined ? undefined : costOf(usage, price);
+    const meaning = outcome.kind === 'failed' ? FAILURE_POLICY[outcome.failure.kind] : undefined;
+    const report: AttemptReport = {
+      ...target(candidate),
+      outcome: meaning?.outcome ?? 'answered',
+      durationMs: Math.round(outcome.durationMs),
+      ...(outcome.kind === 'failed' && meaning !== undefined && { code: meaning.code, message: outcome.failure.message }),
+      ...(cost !== undefined && { cost }),
+    };
+    open.attemptingMs += outcome.durationMs;
+    open.attempts.push(report);
+    if (usage !== undefined) {
+      costs.record({
+        at: clock.wallMs(),
+        requestId: open.requestId,
+        attempt: open.attempts.length,
+        ...target(candidate),
+        tenant: open.init.tenant,
+        tags: open.init.tags,
+        outcome: report.outcome,
+        usage,
+        costNanos: cost?.usdNanos,
+        isEstimate: outcome.kind === 'failed',
+      });
+    }
+    this.#observe(candidate, outcome, report);
+    if (outcome.kind === 'failed') {
+      const { failure } = outcome;
+      announce('attempt.failed', {
+        ...report,
+        requestId: open.requestId,
+        attempt: open.attempts.length,
+        kind: failure.kind,
+        credential: credentialId,
+        ...(failure.status !== undefined && { status: failure.status }),
+        ...(failure.retryAfterMs !== undefined && { retryAfterMs: failure.retryAfterMs }),
+      });
+    }
+    if (open.init.isStored) await this.#writing('addAttempt', () => store.addAttempt(open.requestId, report));
+  }
+
+  /** What blames the provider counts for its health; what blames the caller does not. */
+  #observe(candidate: Candidate, outcome: AttemptOutcome, report: AttemptReport): void {
+    const meaning = outcome.kind === 'failed' ? FAILURE_POLICY[outcome.failure.kind] : undefined;
+    if (meaning?.outcome === 'abandoned') return;
+    const isBlamed = meaning !== undefined && (meaning.breaker === 'failure' || meaning.effect !== 'none');
+    this.#runtime.health.observe({
+      provider: candidate.provider,
+      isSuccess: meaning === undefined,
+      latencyMs: outcome.durationMs,
+      ...(isBlamed && { error: { code: meaning.code, message: report.message ?? meaning.code } }),
+    });
+  }
+
+  async #afterFailure(candidate: Candidate, credentialId: string, outcome: Extract<AttemptOutcome, { kind: 'failed' }>): Promise<boolean> {
+    const { failure, partial } = outcome;
+    this.#progress.lastFailure = { candidate, credentialId, failure, partial };
+    if (isCredentialAtFault(failure)) this.#progress.avoided(candidate.provider).add(credentialId);
+    if (this.#open.stopReason !== undefined) {
+      await this.stopped();
+      return true;
+    }
+    const decision = this.#decide(candidate, failure, outcome.partial !== undefined);
+    return this.#follow(decision, candidate);
+  }
+
+  #decide(candidate: Candidate, failure: Failure, hasContent: boolean): Decision {
+    const { control } = this.#provider(candidate);
+    const { sink, delivery } = this.#open.init;
+    const avoided = this.#progress.avoided(candidate.provider);
+    const others = rankNow(this.#runtime, this.#open, this.#progress);
+    const decision = decide({
+      failure,
+      attemptsHere: this.#progress.attemptsAt(candidate),
+      attemptsTotal: this.#progress.attemptsInRound,
+      retry: control.config.retry,
+      hasOtherCredential: control.hasOtherCredential(avoided),
+      hasOtherCandidate: others.some((other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate)),
+      hasDelivered: hasContent && sink !== undefined && sink.hasDelivered,
+      delivery,
+      remainingMs: this.#open.remainingMs,
+      random: this.#runtime.clock.random(),
+    });
+    return decision;
+  }
+
+  /** True when the request is settled. */
+  async #follow(decision: Decision, candidate: Candidate): Promise<boolean> {
+    switch (decision.kind) {
+      case 'retry':
+        return this.#retry(decision, candidate);
+      case 'next':
+        if (decision.isTooLong) this.#noteTooLong(candidate);
+        this.#progress.spend(candidate);
+        await this.#startOver();
+        return false;
+      case 'give-up':
+        return this.#giveUp(decision.retryAfterMs);
+    }
+  }
+
+  async #retry(decision: Extract<Decision, { kind: 'retry' }>, candidate: Candidate): Promise<boolean> {
+    const { control } = this.#provider(candidate);
+    const credentialId = this.#progress.lastFailure?.credentialId ?? '';
+    if (!decision.isFree && !control.bookAttempt(credentialId, 'retry')) {
+      this.#progress.spend(candidate);
+      await this.#startOver();
+      return false;
+    }
+    this.#progress.isPaid = true;
+    await this.#startOver();
+    return this.#pause(decision.waitMs);
+  }
+
+  /** The caller of a `restart` stream is told to discard what it has. */
+  async #startOver(): Promise<void> {
+    const { sink, delivery } = this.#open.init;
+    if (sink === undefined || delivery !== 'restart' || !sink.hasDelivered) return;
+    sink.hasDelivered = false;
+    await sink.push({ type: 'restart' }, this.#open.signal);
+  }
+
+  #noteTooLong(candidate: Candidate): void {
+    const index = this.#open.init.candidates.findIndex((known) => candidateKey(known) === candidateKey(candidate));
+    this.#progress.noteTooLong(index, windowOf(this.#runtime.catalogue(), candidate));
+  }
+
+  async #unroutable(plan: Extract<RoutePlan, { kind: 'fail' }>): Promise<boolean> {
+    const last = this.#progress.lastFailure;
+    if (last !== undefined && plan.retryAfterMs === undefined) return this.#giveUp(undefined);
+    await settle(this.#runtime, this.#open, { kind: 'failed', error: planError(this.#open, plan) });
+    return true;
+  }
+
+  /** The end of a round: an async request whose provider may recover rests and starts over, any other one fails. */
+  async #giveUp(retryAfterMs: number | undefined): Promise<boolean> {
+    const last = this.#progress.lastFailure;
+    if (last === undefined) throw new TypeError('expected a failed attempt before giving up');
+    if (this.#open.init.mode === 'async' && isTransient(last.failure)) {
+      return this.#pause(Math.max(last.failure.retryAfterMs ?? 0, this.#progress.beginRest(this.#runtime.clock.random())));
+    }
+    const error = failureError(this.#open, last, retryAfterMs);
+    await settle(this.#runtime, this.#open, { kind: 'failed', error });
+    return true;
+  }
+
+  /** Waits outside the queue and holds no slot. False: go on; the request is stopped by the next step if it has to be. */
+  async #pause(waitMs: number): Promise<false> {
+    await this.#mark('queued');
+    await sleep(this.#runtime.clock, waitMs, this.#open.signal);
+    return false;
+  }
+
+  async #mark(status: 'queued' | 'running'): Promise<void> {
+    const open = this.#open;
+    if (open.status === status) return;
+    this.#runtime.open.mark(open, status);
+    if (!open.init.isStored) return;
+    const { store } = this.#runtime;
+    await this.#writing(status, () => (status === 'running' ? store.markRunning(open.requestId) : store.markQueued(open.requestId)));
+  }
+
+  /** Bookkeeping that fails is told, and the request goes on. */
+  async #writing(operation: string, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      this.#runtime.announce('store.failed', { requestId: this.#open.requestId, operation, message: String(error) });
+    }
+  }
+
+  #paceTokens(): number {
+    const { request, inputTokens } = this.#open.init;
+    return inputTokens + (request.kind === 'completion' ? (request.maxTokens ?? OUTPUT_TOKENS_ASSUMED) : 0);
+  }
+
+  /** A provider that a reload removed stays known to the attempts it began. */
+  #provider(candidate: Candidate): Provider {
+    const provider = this.#runtime.providers.get(candidate.provider) ?? this.#used.get(candidate.provider);
+    if (provider === undefined) throw new TypeError(`expected ${candidate.provider} to be configured`);
+    this.#used.set(candidate.provider, provider);
+    return provider;
+  }
+}
+
+function target(candidate: Candidate): { readonly provider: string; readonly model: string } {
+  return { provider: candidate.provider, model: candidate.model };
+}
+
+/** Throttled, exhausted or refused: another credential may do better. */
+function isCredentialAtFault(failure: Failure): boolean {
+  const { effect } = FAILURE_POLICY[failure.kind];
+  return effect === 'hold-gate' || effect === 'exhaust-credential' || effect === 'count-unauthorized';
+}
+
+/** Whether waiting may help: what breakers count, and throttling. */
+function isTransient(failure: Failure): boolean {
+  const meaning = FAILURE_POLICY[failure.kind];
+  return meaning.breaker === 'failure' || meaning.retryHere === 'gate';
+}

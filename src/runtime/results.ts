@@ -1,0 +1,58 @@
+/** What became of a request: from the table while it is open, from the store afterwards. Reading never deletes. */
+import { SwitchgearError } from '../contract/errors.ts';
+import type { RequestRecord, Settlement } from '../contract/records.ts';
+import type { RequestId } from '../contract/response.ts';
+import type { RequestResult } from '../contract/service.ts';
+import type { Runtime } from './runtime.ts';
+import { settledWithin } from './sleep.ts';
+
+const WAIT_MAX_MS = 86_400_000;
+
+/** @throws {SwitchgearError} `request-not-found`, `request-expired`, `invalid-request` */
+export async function readResult(runtime: Runtime, requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal }): Promise<RequestResult> {
+  const { waitMs = 0, signal } = options;
+  if (!Number.isFinite(waitMs) || waitMs < 0) {
+    throw new SwitchgearError('invalid-request', `expected waitMs to be 0 or more milliseconds, got: ${String(waitMs)}`, { param: 'waitMs' });
+  }
+  const open = runtime.open.find(requestId);
+  if (open === undefined) return readStored(runtime, requestId);
+  if (waitMs > 0) await settledWithin(runtime.clock, open.settled, Math.min(waitMs, WAIT_MAX_MS), signal);
+  if (runtime.open.find(requestId) !== undefined) return { requestId, status: open.status };
+  return open.settlement === undefined ? readStored(runtime, requestId) : resultOf(requestId, open.settlement);
+}
+
+/** Cancels an open request; false when it was settled already. @throws {SwitchgearError} `request-not-found`, `request-expired` */
+export async function cancelRequest(runtime: Runtime, requestId: RequestId): Promise<boolean> {
+  const open = runtime.open.find(requestId);
+  if (open === undefined) {
+    await readStored(runtime, requestId);
+    return false;
+  }
+  open.stop('cancelled');
+  const settlement = await open.settled;
+  return settlement.status === 'cancelled';
+}
+
+async function readStored(runtime: Runtime, requestId: RequestId): Promise<RequestResult> {
+  const loaded = await runtime.store.load(requestId);
+  switch (loaded.kind) {
+    case 'found':
+      return recordResult(loaded.record);
+    case 'expired':
+      throw new SwitchgearError('request-expired', `the result of ${requestId} is no longer kept; raise store.resultTtlMs to keep results longer`, { requestId });
+    case 'unknown':
+      throw new SwitchgearError('request-not-found', `expected the id of a submitted request, got: ${requestId}; results of sync requests are not kept`, { requestId });
+  }
+}
+
+function recordResult(record: RequestRecord): RequestResult {
+  const { requestId, status, settlement } = record;
+  if (settlement !== undefined) return resultOf(requestId, settlement);
+  return { requestId, status: status === 'running' ? 'running' : 'queued' };
+}
+
+function resultOf(requestId: RequestId, settlement: Settlement): RequestResult {
+  if (settlement.status !== 'succeeded') return { requestId, status: settlement.status, error: SwitchgearError.fromReport(settlement.error) };
+  if (settlement.response.kind !== 'completion') throw new TypeError('expected a submitted request to end with a completion, got: an embedding');
+  return { requestId, status: 'succeeded', response: settlement.response };
+}

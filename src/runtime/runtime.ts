@@ -1,0 +1,34 @@
+/** What the path of a request works with: built once by the composition root, handed to every verb. */
+import type { CostControl } from '../actors/cost-tracker.ts';
+import type { Announce } from '../actors/announce.ts';
+import type { HealthControl } from '../actors/health-monitor.ts';
+import type { ProviderControl } from '../actors/provider-control.ts';
+import type { ServiceControl } from '../actors/service.ts';
+import type { Adapter } from '../contract/adapter.ts';
+import type { Catalogue } from '../contract/catalogue.ts';
+import type { Clock } from '../contract/clock.ts';
+import type { ResolvedConfig } from '../contract/config.ts';
+import type { RequestStore } from '../contract/records.ts';
+import type { OpenTable } from './open-table.ts';
+import type { RequestQueue } from './request-queue.ts';
+
+/** A configured upstream at run time. */
+export interface Provider {
+  readonly control: ProviderControl;
+  readonly adapter: Adapter;
+}
+
+export interface Runtime {
+  readonly clock: Clock;
+  readonly announce: Announce;
+  /** The config in force; changes with `reload` and `updateProvider`. */
+  readonly config: () => ResolvedConfig;
+  readonly catalogue: () => Catalogue;
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly queue: RequestQueue;
+  readonly store: RequestStore;
+  readonly costs: CostControl;
+  readonly health: HealthControl;
+  readonly service: ServiceControl;
+  readonly open: OpenTable;
+}

@@ -1,0 +1,176 @@
+/** The end of a request: the response or error is written once, the bill is booked, and whoever waits is woken. */
+import { FAILURE_POLICY } from '../contract/failures.ts';
+import { type ErrorCode, SwitchgearError } from '../contract/errors.ts';
+import type { Settlement } from '../contract/records.ts';
+import type { AnyResponse, CompletionResponse, Latency } from '../contract/response.ts';
+import type { Candidate } from '../policy/resolve.ts';
+import type { RoutePlan } from '../policy/route.ts';
+import type { AttemptOutcome } from './attempt.ts';
+import type { OpenRequest, StopReason } from './open-request.ts';
+import type { PartSink } from './part-sink.ts';
+import type { LastFailure } from './progress.ts';
+import type { Runtime } from './runtime.ts';
+
+const WRITE_TRIES_MAX = 3;
+
+export type Ending = { readonly kind: 'succeeded'; readonly response: AnyResponse } | { readonly kind: 'failed'; readonly error: SwitchgearError };
+
+/** Writes how a request ended, then wakes the waiters. The first ending wins (R1). Never rejects. */
+export async function settle(runtime: Runtime, open: OpenRequest, ending: Ending): Promise<void> {
+  const settlement = settlementOf(ending);
+  if (!open.settle(settlement, ending.kind === 'failed' ? ending.error : undefined)) return;
+  if (open.init.isStored) await writeSettlement(runtime, open, settlement);
+  runtime.open.remove(open);
+  runtime.service.settled();
+  endStream(open, ending);
+  open.wake();
+  announceSettled(runtime, open, settlement);
+}
+
+function settlementOf(ending: Ending): Settlement {
+  if (ending.kind === 'succeeded') return { status: 'succeeded', response: ending.response };
+  return { status: ending.error.code === 'cancelled' ? 'cancelled' : 'failed', error: ending.error.toJSON() };
+}
+
+/** The unified response of an answered attempt. */
+export function respond(open: OpenRequest, candidate: Candidate, outcome: Exclude<AttemptOutcome, { kind: 'failed' }>, at: { nowMs: number; wallMs: number }): AnyResponse {
+  const { requestId, attempts } = open;
+  const cost = attempts.at(-1)?.cost;
+  const totalMs = at.nowMs - open.admittedAtMs;
+  const queuedMs = Math.max(0, totalMs - open.attemptingMs);
+  const common = {
+    requestId,
+    provider: candidate.provider,
+    model: candidate.model,
+    usage: outcome.reply.usage,
+    ...(cost !== undefined && { cost }),
+    attempts: [...attempts],
+    createdAt: at.wallMs,
+  };
+  if (outcome.kind === 'embedded') {
+    return { kind: 'embedding', ...common, vectors: outcome.reply.vectors, latency: { queuedMs, totalMs } };
+  }
+  const latency: Latency = { queuedMs, totalMs, ...(outcome.firstTokenMs !== undefined && { firstTokenMs: outcome.firstTokenMs }) };
+  const { text, refusal, toolCalls, finishReason, reasoningDetails, wireBody } = outcome.reply;
+  return {
+    kind: 'completion',
+    ...common,
+    text: text === '' && refusal !== undefined ? refusal : text,
+    message: {
+      role: 'assistant',
+      content: text === '' && toolCalls.length > 0 ? null : text,
+      ...(refusal !== undefined && { refusal }),
+      ...(toolCalls.length > 0 && {
+        tool_calls: toolCalls.map((call) => ({ id: call.id, type: 'function' as const, function: { name: call.name, arguments: call.arguments } })),
+      }),
+      ...(reasoningDetails !== undefined && { reasoningDetails }),
+    },
+    toolCalls,
+    finishReason,
+    latency,
+    ...(wireBody !== undefined && { wireBody }),
+  };
+}
+
+/** The error of a request whose last attempt failed for good. */
+export function failureError(open: OpenRequest, { candidate, failure, partial }: LastFailure, retryAfterMs: number | undefined): SwitchgearError {
+  const { code } = FAILURE_POLICY[failure.kind];
+  return createError(open, code, `${candidate.provider}/${candidate.model}: ${failure.message}`, {
+    provider: candidate.provider,
+    retryAfterMs: retryAfterMs ?? failure.retryAfterMs,
+    partial,
+    cause: failure.cause,
+  });
+}
+
+/** The error of a request that could not be routed. */
+export function planError(open: OpenRequest, plan: Extract<RoutePlan, { kind: 'fail' }>): SwitchgearError {
+  return createError(open, plan.code, plan.message, { retryAfterMs: plan.retryAfterMs, param: plan.param });
+}
+
+/** The error of a request whose work was stopped from outside. */
+export function stopError(open: OpenRequest, reason: StopReason, last: LastFailure | undefined): SwitchgearError {
+  const details = { partial: last?.partial, provider: last?.candidate.provider };
+  switch (reason) {
+    case 'deadline': {
+      const lastly = last === undefined ? '' : `; the last attempt said: ${last.candidate.provider}: ${last.failure.message}`;
+      return createError(open, 'timeout', `the request was not answered within ${open.init.timeoutMs} ms${lastly}; allow more with timeoutMs or submit it`, details);
+    }
+    case 'caller-left':
+    case 'cancelled':
+      return createError(open, 'cancelled', `the request was cancelled${reason === 'caller-left' ? ' because its caller left' : ''}`, details);
+    case 'shutdown':
+      return createError(open, 'shutting-down', 'the service is shutting down; send the request again', details);
+  }
+}
+
+interface OptionalDetails {
+  readonly provider?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly partial?: { readonly text: string } | undefined;
+  readonly param?: string | undefined;
+  readonly cause?: unknown;
+}
+
+function createError(open: OpenRequest, code: ErrorCode, message: string, details: OptionalDetails): SwitchgearError {
+  return new SwitchgearError(code, message, {
+    requestId: open.requestId,
+    attempts: [...open.attempts],
+    ...(details.provider !== undefined && { provider: details.provider }),
+    ...(details.retryAfterMs !== undefined && { retryAfterMs: details.retryAfterMs }),
+    ...(details.partial !== undefined && { partial: details.partial }),
+    ...(details.param !== undefined && { param: details.param }),
+    ...(details.cause !== undefined && { cause: details.cause }),
+  });
+}
+
+async function writeSettlement(runtime: Runtime, open: OpenRequest, settlement: Settlement): Promise<void> {
+  const stored = withoutWireBody(settlement);
+  for (let tries = 1; tries <= WRITE_TRIES_MAX; tries++) {
+    try {
+      await runtime.store.settle(open.requestId, stored, runtime.clock.wallMs());
+      return;
+    } catch (error) {
+      runtime.announce('store.failed', { requestId: open.requestId, operation: 'settle', message: String(error) });
+    }
+  }
+}
+
+function withoutWireBody(settlement: Settlement): Settlement {
+  if (settlement.status !== 'succeeded' || settlement.response.kind !== 'completion') return settlement;
+  const { wireBody: _, ...response } = settlement.response;
+  return { ...settlement, response };
+}
+
+function endStream(open: OpenRequest, ending: Ending): void {
+  const { sink, delivery } = open.init;
+  if (sink === undefined) return;
+  if (ending.kind === 'failed') {
+    sink.end({ kind: 'error', error: ending.error });
+    return;
+  }
+  if (ending.response.kind !== 'completion') throw new TypeError('expected a stream to end with a completion, got: an embedding');
+  if (delivery === 'whole') addWhole(sink, ending.response);
+  sink.add({ type: 'finish', response: ending.response });
+  sink.end({ kind: 'done' });
+}
+
+function addWhole(sink: PartSink, response: CompletionResponse): void {
+  if (response.text !== '') sink.add({ type: 'text', text: response.text });
+  for (const call of response.toolCalls) sink.add({ type: 'toolCall', ...call });
+}
+
+function announceSettled(runtime: Runtime, open: OpenRequest, settlement: Settlement): void {
+  const response = settlement.status === 'succeeded' ? settlement.response : undefined;
+  const error = settlement.status === 'succeeded' ? undefined : settlement.error;
+  const costs = open.attempts.flatMap((attempt) => (attempt.cost === undefined ? [] : [attempt.cost.usdNanos]));
+  runtime.announce('request.settled', {
+    requestId: open.requestId,
+    outcome: settlement.status,
+    totalMs: Math.round(runtime.clock.nowMs() - open.admittedAtMs),
+    attempts: [...open.attempts],
+    ...(error !== undefined && { code: error.code }),
+    ...(response !== undefined && { provider: response.provider, model: response.model, usage: response.usage }),
+    ...(costs.length > 0 && { costUsd: costs.reduce((sum, nanos) => sum + nanos, 0) / 1_000_000_000 }),
+  });
+}

@@ -1,0 +1,119 @@
+/**
+ * Request records in memory: bounded, gone with the process. Settled records stay readable for `resultTtlMs`; after that
+ * their ids are remembered as expired for as long again, so that 410 can be told from 404.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { InsertResult, LoadResult, RequestRecord, RequestStore, Settlement } from '../contract/records.ts';
+import type { AttemptReport, RequestId } from '../contract/response.ts';
+
+const RECORDS_MAX = 100_000;
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock;
+  readonly resultTtlMs: number;
+  /** Default 100,000. Settled records make room for new ones, oldest first; open ones never do. */
+  readonly recordsMax?: number;
+}
+
+export class MemoryStore implements RequestStore {
+  readonly #options: MemoryStoreOptions;
+  readonly #records = new Map<RequestId, RequestRecord>();
+  /** Settled ids in the order they were settled, with the monotonic moment they expire. */
+  readonly #settled = new Map<RequestId, number>();
+  /** Expired ids with the monotonic moment they are forgotten. */
+  readonly #expired = new Map<RequestId, number>();
+  readonly #keys = new Map<string, RequestId>();
+
+  constructor(options: MemoryStoreOptions) {
+    this.#options = options;
+  }
+
+  async insert(record: RequestRecord): Promise<InsertResult> {
+    this.#expire();
+    const key = idempotencyKeyOf(record);
+    const known = key === undefined ? undefined : this.#records.get(this.#keys.get(key) ?? '');
+    if (known !== undefined) return { kind: known.requestHash === record.requestHash ? 'known' : 'conflict', requestId: known.requestId };
+    if (this.#records.size >= this.#recordsMax && !this.#makeRoom()) return { kind: 'full' };
+    this.#records.set(record.requestId, record);
+    if (key !== undefined) this.#keys.set(key, record.requestId);
+    return { kind: 'inserted' };
+  }
+
+  async load(requestId: RequestId): Promise<LoadResult> {
+    this.#expire();
+    const record = this.#records.get(requestId);
+    if (record !== undefined) return { kind: 'found', record };
+    return this.#expired.has(requestId) ? { kind: 'expired' } : { kind: 'unknown' };
+  }
+
+  async markRunning(requestId: RequestId): Promise<void> {
+    this.#change(requestId, (record) => ({ ...record, status: 'running' }));
+  }
+
+  async markQueued(requestId: RequestId): Promise<void> {
+    this.#change(requestId, (record) => ({ ...record, status: 'queued' }));
+  }
+
+  async addAttempt(requestId: RequestId, attempt: AttemptReport): Promise<void> {
+    this.#change(requestId, (record) => ({ ...record, attempts: [...record.attempts, attempt] }));
+  }
+
+  async settle(requestId: RequestId, settlement: Settlement, settledAt: number): Promise<boolean> {
+    const record = this.#records.get(requestId);
+    if (record === undefined || record.settlement !== undefined) return false;
+    this.#records.set(requestId, { ...record, status: settlement.status, settlement, settledAt });
+    this.#settled.set(requestId, this.#options.clock.nowMs() + this.#options.resultTtlMs);
+    return true;
+  }
+
+  async close(): Promise<void> {
+    this.#records.clear();
+    this.#settled.clear();
+    this.#expired.clear();
+    this.#keys.clear();
+  }
+
+  get #recordsMax(): number {
+    return this.#options.recordsMax ?? RECORDS_MAX;
+  }
+
+  #change(requestId: RequestId, change: (record: RequestRecord) => RequestRecord): void {
+    const record = this.#records.get(requestId);
+    if (record !== undefined && record.settlement === undefined) this.#records.set(requestId, change(record));
+  }
+
+  /** Both maps are in order of expiry, so that only what is due is looked at. */
+  #expire(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const [requestId, expiresAtMs] of this.#settled) {
+      if (expiresAtMs > nowMs) break;
+      this.#forgetResult(requestId);
+    }
+    for (const [requestId, forgottenAtMs] of this.#expired) {
+      if (forgottenAtMs > nowMs) break;
+      this.#expired.delete(requestId);
+    }
+  }
+
+  #makeRoom(): boolean {
+    const [oldest] = this.#settled.keys();
+    if (oldest === undefined) return false;
+    this.#forgetResult(oldest);
+    return true;
+  }
+
+  #forgetResult(requestId: RequestId): void {
+    const record = this.#records.get(requestId);
+    this.#records.delete(requestId);
+    this.#settled.delete(requestId);
+    const key = record === undefined ? undefined : idempotencyKeyOf(record);
+    if (key !== undefined && this.#keys.get(key) === requestId) this.#keys.delete(key);
+    this.#expired.set(requestId, this.#options.clock.nowMs() + this.#options.resultTtlMs);
+    const [oldest] = this.#expired.keys();
+    if (this.#expired.size > this.#recordsMax && oldest !== undefined) this.#expired.delete(oldest);
+  }
+}
+
+function idempotencyKeyOf(record: RequestRecord): string | undefined {
+  return record.idempotencyKey === undefined ? undefined : JSON.stringify([record.tenant, record.idempotencyKey]);
+}

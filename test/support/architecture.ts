@@ -1,0 +1,211 @@
+/**
+ * Who may import whom, and why. A row owns the files below its path; the longest path wins. Files of one row import each
+ * other freely; everything else needs an entry here, for types as well as for values. Read from top to bottom, each row
+ * imports only rows above it.
+ */
+
+export interface Row {
+  readonly name: string;
+  /** A folder (`policy/`) or a file (`compose.ts`), relative to `src/`. */
+  readonly path: string;
+  /** Names of other rows. */
+  readonly rows: readonly string[];
+  /** Packages of `dependencies`. */
+  readonly packages: readonly string[];
+  /** Node's own modules. */
+  readonly builtins: readonly string[] | 'any';
+  readonly reason: string;
+}
+
+export const ROWS: readonly Row[] = [
+  {
+    name: 'contract',
+    path: 'contract/',
+    rows: [],
+    packages: [],
+    builtins: [],
+    reason: 'the words that everything else speaks must not depend on any of it',
+  },
+  {
+    name: 'policy',
+    path: 'policy/',
+    rows: ['contract'],
+    packages: [],
+    builtins: [],
+    reason: 'decisions are pure functions: no I/O, no state, no library whose behaviour a table of cases cannot show',
+  },
+  {
+    name: 'system clock',
+    path: 'runtime/system-clock.ts',
+    rows: ['contract'],
+    packages: [],
+    builtins: ['node:crypto'],
+    reason: 'time, timers and chance have one source, which programs hand in and tests replace',
+  },
+  {
+    name: 'actors',
+    path: 'actors/',
+    rows: ['contract', 'policy'],
+    packages: ['xstate'],
+    builtins: [],
+    reason:
+      'actors remember and decide; I/O happens in plain functions outside them, so they need neither Node nor an SDK',
+  },
+  {
+    name: 'stores',
+    path: 'stores/',
+    rows: ['contract', 'policy'],
+    packages: [],
+    builtins: [],
+    reason: 'a store keeps what it is given and must be replaceable by another one behind the same port',
+  },
+  {
+    name: 'catalogue',
+    path: 'catalogue/',
+    rows: ['contract', 'policy'],
+    packages: ['@pydantic/genai-prices'],
+    builtins: [],
+    reason: 'facts about models come from one place, which turns the price list into the exact prices of policy',
+  },
+  {
+    name: 'adapters',
+    path: 'adapters/',
+    rows: ['contract'],
+    packages: ['undici'],
+    builtins: 'any',
+    reason: 'what all adapters share is the transport, and it decides how every byte to a provider travels',
+  },
+  {
+    name: 'openai adapter',
+    path: 'adapters/openai/',
+    rows: ['contract', 'adapters'],
+    packages: ['openai', 'zod'],
+    builtins: ['node:crypto'],
+    reason: 'one vendor per folder: its SDK is known here and nowhere else, and vendors never borrow from each other',
+  },
+  {
+    name: 'anthropic adapter',
+    path: 'adapters/anthropic/',
+    rows: ['contract', 'adapters'],
+    packages: ['@anthropic-ai/sdk', 'zod'],
+    builtins: [],
+    reason: 'one vendor per folder: its SDK is known here and nowhere else, and vendors never borrow from each other',
+  },
+  {
+    name: 'mock adapter',
+    path: 'adapters/mock/',
+    rows: ['contract', 'adapters'],
+    packages: ['zod'],
+    builtins: ['node:crypto'],
+    reason: 'the embedded provider answers without a network and must not need an SDK',
+  },
+  {
+    name: 'runtime',
+    path: 'runtime/',
+    rows: ['contract', 'policy', 'actors'],
+    packages: ['nanoid', 'p-queue', 'tokenx', 'zod'],
+    builtins: ['node:crypto'],
+    reason: 'the path of a request works with ports; adapters, stores and facts are handed in and never imported',
+  },
+  {
+    name: 'telemetry',
+    path: 'telemetry/',
+    rows: ['contract'],
+    packages: ['eventemitter3', 'pino'],
+    builtins: [],
+    reason:
+      'events and logs only tell what happened and are never in the way, so they know the words and nothing that acts',
+  },
+  {
+    name: 'config',
+    path: 'config/',
+    rows: ['contract', 'catalogue'],
+    packages: ['yaml', 'zod'],
+    builtins: 'any',
+    reason: 'a config is read and judged, by what is known of models, before anything of the service exists',
+  },
+  {
+    name: 'compose',
+    path: 'compose.ts',
+    rows: [
+      'contract',
+      'policy',
+      'system clock',
+      'actors',
+      'stores',
+      'catalogue',
+      'adapters',
+      'openai adapter',
+      'anthropic adapter',
+      'mock adapter',
+      'runtime',
+      'telemetry',
+      'config',
+    ],
+    packages: [],
+    builtins: 'any',
+    reason: 'the composition root is the one place that knows which implementation stands behind which port',
+  },
+  {
+    name: 'index',
+    path: 'index.ts',
+    rows: ['contract', 'config', 'compose'],
+    packages: [],
+    builtins: [],
+    reason: 'the public API is one list of exports and does nothing itself',
+  },
+  {
+    name: 'http',
+    path: 'http/',
+    rows: ['contract'],
+    packages: ['fastify', 'zod'],
+    builtins: 'any',
+    reason: 'the wire talks to the interface of a service: it can be tested against a scripted one, and be left out',
+  },
+  {
+    name: 'daemon',
+    path: 'daemon/',
+    rows: ['contract', 'system clock', 'telemetry', 'config', 'compose', 'http'],
+    packages: ['fastify', 'pino'],
+    builtins: 'any',
+    reason:
+      'a daemon is a service, a wire and the signals of a process put together; it decides nothing about requests',
+  },
+  {
+    name: 'simulator',
+    path: 'simulator/',
+    rows: ['contract', 'mock adapter'],
+    packages: ['zod'],
+    builtins: 'any',
+    reason:
+      'the misbehaving upstream is an outsider: it invents answers as the mock does, and shares nothing with the adapters that read its wire, or they would agree on mistakes',
+  },
+  {
+    name: 'testing',
+    path: 'testing/',
+    rows: ['contract', 'mock adapter', 'simulator'],
+    packages: [],
+    builtins: ['node:timers/promises'],
+    reason: 'what users test with is made of public pieces; the runtime does not know that it is being tested',
+  },
+  {
+    name: 'cli',
+    path: 'cli/',
+    rows: ['contract', 'system clock', 'config', 'compose', 'daemon', 'simulator'],
+    packages: ['commander', 'undici', 'zod'],
+    builtins: 'any',
+    reason: 'the words of the shell start things or talk to a daemon over HTTP; nothing depends on them',
+  },
+];
+
+/** Where time, timers and chance may be used without the `Clock` port. */
+export const CLOCK_EXCEPTIONS: readonly { readonly path: string; readonly reason: string }[] = [
+  { path: 'runtime/system-clock.ts', reason: 'implements the port over the real clock, timers and random source' },
+  { path: 'testing/virtual-clock.ts', reason: 'lets the real event loop turn between two steps of virtual time' },
+  { path: 'cli/', reason: 'a command of the shell is not part of a running service' },
+];
+
+/** A file longer than this hides a second one. */
+export const LINES_MAX = 400;
+/** A file longer than this is worth a look. */
+export const LINES_WATCHED = 300;
