@@ -14,15 +14,6 @@ import { resolveConfig, type ConfigContext, type ConfigResolution } from './reso
 const configFileBytesMax = 4_194_304;
 
 /**
- * Loads what `startService` was given: a config, or the file that holds it.
- * @throws {SwitchgearError} `invalid-config`
- */
-export async function loadConfig(source: ConfigSource, context: ConfigContext): Promise<ConfigResolution> {
-  const { tree, name } = await readConfigTree(source);
-  return resolveConfig(tree, name === undefined ? context : { ...context, source: name });
-}
-
-/**
  * Reads what `startService` was given without judging it, so that a change can be applied to it as it was written.
  * `name` is the file's path.
  * @throws {SwitchgearError} `invalid-config` when it cannot be read or is no YAML

@@ -32,7 +32,7 @@ export function problemsOf(issues: readonly $ZodIssue[], disclosure: Disclosure)
 }
 
 /** Describes the value at a path, or says that it is hidden. */
-export function describeAt(path: ConfigPath, { tree, templates }: Disclosure): string {
+function describeAt(path: ConfigPath, { tree, templates }: Disclosure): string {
   const template = templates.get(formatPath(path));
   if (template !== undefined) return `the value of ${template.replace(/:-[^{}]*\}/g, '}')} (hidden)`;
   const value = path.reduce<unknown>(childOf, tree);

@@ -10,7 +10,7 @@ import { describe } from './problems.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The adapters that are part of this package. */
-export const BUILT_IN_ADAPTERS: readonly string[] = ['openai', 'anthropic', 'mock'];
+const BUILT_IN_ADAPTERS: readonly string[] = ['openai', 'anthropic', 'mock'];
 
 /** Names of actors, which providers share a tree with. */
 const RESERVED_NAMES: readonly string[] = ['service', 'supervisor', 'providers', 'cost-tracker', 'health-monitor'];

@@ -189,7 +189,10 @@ export type ParsedProvider = z.output<typeof providerSchema>;
 function checkBaseURL(value: string, context: z.RefinementCtx): void {
   const url = URL.parse(value);
   const refuse = (message: string) => context.addIssue({ code: 'custom', message });
-  if (url === null || !isHttp(url)) return void refuse('expected an http or https URL');
+  if (url === null || !isHttp(url)) {
+    refuse('expected an http or https URL');
+    return;
+  }
   if (url.username !== '' || url.password !== '') refuse('expected a URL without credentials; put the key into apiKey');
   if (url.search !== '' || url.hash !== '') refuse('expected a URL without ? and #; put parameters into query');
 }

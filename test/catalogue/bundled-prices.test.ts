@@ -34,18 +34,14 @@ describe('the bundled price list', () => {
     let compared = 0;
     const models = vendors.flatMap((vendor) => vendor.models.map(({ id }) => ({ vendor, id })));
     for (const { vendor, id } of models) {
-      for (const [index, usage] of usages.entries()) {
-        {
-          const price = bundledModel(vendor.id, id, nowMs)?.price;
-          if (price?.output === undefined) continue;
-          compared += 1;
-          const theirs =
-            calcPrice(theirUsage(usage), id, { providerId: vendor.id, timestamp: new Date(nowMs) })?.total_price ??
-            Number.NaN;
-          // Theirs is a sum of floats; half a nano-dollar may round either way.
-          if (Math.abs((costNanos(usage, price) ?? Number.NaN) - theirs * 1e9) > 0.5001)
-            different.push(`${vendor.id} ${id} ${index}`);
-        }
+      const price = bundledModel(vendor.id, id, nowMs)?.price;
+      for (const usage of price?.output === undefined ? [] : usages) {
+        compared += 1;
+        const theirs = calcPrice(theirUsage(usage), id, { providerId: vendor.id, timestamp: new Date(nowMs) });
+        // Theirs is a sum of floats; half a nano-dollar may round either way.
+        const difference =
+          ((price && costNanos(usage, price)) ?? Number.NaN) - (theirs?.total_price ?? Number.NaN) * 1e9;
+        if (!(Math.abs(difference) < 0.5001)) different.push(`${vendor.id} ${id} ${usage.inputTokens}`);
       }
     }
     expect(compared).toBeGreaterThan(3000);

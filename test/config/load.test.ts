@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { loadConfig, loadConfigFile, parseConfigText } from '../../src/config/load.ts';
+import { loadConfigFile, parseConfigText, readConfigTree } from '../../src/config/load.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -38,20 +38,16 @@ describe('a config file', () => {
     expect(config.providers.map(({ name }) => name)).toEqual(['mock']);
   });
 
-  test('may be given to loadConfig like an object', async () => {
-    const path = await write('same.yaml', 'providers: { mock: { adapter: mock } }');
-    const [fromFile, fromObject] = await Promise.all([
-      loadConfig({ configFile: path }, { env: {} }),
-      loadConfig({ providers: { mock: { adapter: 'mock' } } }, { env: {} }),
-    ]);
-    expect(fromFile).toEqual(fromObject);
+  test('is read as it was written, like an object that is given instead', async () => {
+    const path = await write('same.yaml', 'providers: { mock: { adapter: mock, apiKey: "${KEY}" } }');
+    const providers = { mock: { adapter: 'mock', apiKey: '${KEY}' } };
+    expect(await readConfigTree({ configFile: path })).toEqual({ tree: { providers }, name: path });
+    expect(await readConfigTree({ providers })).toEqual({ tree: { providers }, name: undefined });
   });
 
   test('stands alone: options beside it are refused instead of being ignored', async () => {
     const source = { configFile: 'x.yaml', providers: {} };
-    await expect(loadConfig(source, { env: {} })).rejects.toThrow(
-      'expected a path and nothing else, got: providers beside it',
-    );
+    await expect(readConfigTree(source)).rejects.toThrow('expected a path and nothing else, got: providers beside it');
   });
 
   test('that is missing is told so', async () => {

@@ -283,6 +283,17 @@ describe('mistakes', () => {
     );
   });
 
+  test.each(['providers.openai', 'models.smart'])(
+    'of an empty entry (%s) are told: only an empty section means its defaults',
+    (path) => {
+      const input = {
+        providers: { mock: { adapter: 'mock' }, ...(path === 'providers.openai' && { openai: null }) },
+        models: path === 'models.smart' ? { smart: null } : null,
+      };
+      expect(problemsOf(input)).toMatchObject([{ path, message: expect.stringContaining('got: null') }]);
+    },
+  );
+
   test('of an object that contains itself end the walk', () => {
     const loop: Record<string, unknown> = {};
     loop['x'] = loop;

@@ -314,15 +314,17 @@ describe.skipIf(!hasRecorded)('recorded usages of real answers (skipped where th
   });
 });
 
-function* comparable(recorded: readonly RecordedUsage[]) {
-  for (const { model, extracted } of recorded) {
-    for (const { usage, extractors } of model === undefined ? [] : extracted) {
-      for (const { provider_id: vendor, input_price: input, output_price: output } of extractors) {
-        if (model === undefined || input === undefined || output === undefined) continue;
-        yield { model, vendor, usage, expected: Math.round((Number(input) + Number(output)) * 1e9) };
-      }
-    }
-  }
+/** Every recorded usage with a model and an expected price, once for each vendor it was worked out for. */
+function comparable(recorded: readonly RecordedUsage[]) {
+  return recorded.flatMap(({ model, extracted }) =>
+    extracted.flatMap(({ usage, extractors }) =>
+      extractors.flatMap(({ provider_id: vendor, input_price: input, output_price: output }) =>
+        model === undefined || input === undefined || output === undefined
+          ? []
+          : [{ model, vendor, usage, expected: Math.round((Number(input) + Number(output)) * 1e9) }],
+      ),
+    ),
+  );
 }
 
 function usageOf(usage: Readonly<Record<string, number>>): Usage {
