@@ -133,7 +133,8 @@ export class ProviderControl {
     }
     if (memory.probe !== undefined) return wait('probing', Math.max(0, memory.probe.leaseUntilMs - nowMs));
     if (gateMs > 0) return wait('held', gateMs);
-    return { kind: 'ready' };
+    const { limit } = memory.limit;
+    return { kind: 'ready', isRamping: limit < memory.config.concurrency && memory.permits.size >= limit };
   }
 
   /** Takes a permit, a credential and pacing tokens in one synchronous step (R3), or takes nothing. */

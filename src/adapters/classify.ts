@@ -42,8 +42,13 @@ export interface Classifier {
 /** Classifies anything. Pure; never throws. */
 export function classifyError(classifier: Classifier, error: unknown): Failure {
   try {
-    const { message, ...failure } = describeError(classifier, error);
-    return { ...failure, message: classifier.scrub(`${classifier.provider}: ${message}`), cause: scrubCause(error, classifier.scrub) };
+    const { message, providerCode, ...failure } = describeError(classifier, error);
+    return {
+      ...failure,
+      message: classifier.scrub(`${classifier.provider}: ${message}`),
+      ...(providerCode !== undefined && { providerCode: classifier.scrub(providerCode) }),
+      cause: scrubCause(error, classifier.scrub),
+    };
   } catch {
     return { kind: 'adapter-error', message: `${classifier.provider}: failed with something that cannot be read` };
   }
@@ -76,7 +81,8 @@ function describeUpstream(upstream: UpstreamError, clock: Clock): Omit<Failure, 
   const report = readErrorReport(upstream.body);
   const retryAfterMs = parseRetryAfter(upstream.headers, clock.wallMs());
   const { kind, status } = judgeUpstream({ ...report, status: upstream.status ?? report.status, isInStream: upstream.status === undefined, hasRetryAfter: retryAfterMs !== undefined });
-  const words = report.message === '' ? stripMarkup(upstream.message) : report.message;
+  // The SDKs put the status before what they found.
+  const words = report.message === '' ? stripMarkup(upstream.message.replace(/^\d{3} /, '')) : report.message;
   const providerCode = report.code ?? report.type;
   const answered = upstream.status === undefined ? 'sent an error inside the stream' : `answered ${upstream.status}`;
   return {

@@ -16,6 +16,9 @@ const CONNECT_TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 /** An answer came, but it was not HTTP. */
 const NOT_HTTP = /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE)/;
 
+/** undici's parser gives some of its errors a name only. */
+const isParserError = (error: unknown): error is Error => error instanceof Error && error.name === 'HTTPParserError';
+
 /** Wraps what `fetch` rejected with. The text names the origin, never the path or the query. */
 export function classifyConnectionError(error: unknown, origin: string, connectMs: number): AttemptError {
   const refused = findInChain(error, (candidate) => candidate instanceof AddressRefusedError);
@@ -24,8 +27,8 @@ export function classifyConnectionError(error: unknown, origin: string, connectM
   if (CONNECT_TIMEOUTS.has(code)) {
     return new AttemptError({ kind: 'connect-timeout', message: `no connection to ${origin} within ${connectMs} ms` }, error);
   }
-  if (NOT_HTTP.test(code)) {
-    return new AttemptError({ kind: 'broken', message: `${origin} answered with something that is not HTTP (${code})`, isMaybeBilled: true }, error);
+  if (NOT_HTTP.test(code) || findInChain(error, isParserError) !== undefined) {
+    return new AttemptError({ kind: 'broken', message: `${origin} answered with something that is not HTTP`, isMaybeBilled: true }, error);
   }
   return new AttemptError(
     {

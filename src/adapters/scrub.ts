@@ -10,7 +10,8 @@ const TEXT_BYTES_MAX = 2_048;
 const MASK = '[redacted]';
 
 const KEY_SHAPES: readonly (readonly [RegExp, string])[] = [
-  [/\b(bearer|basic)\s+[\w.~+/*=-]{4,}/gi, `$1 ${MASK}`],
+  [/\b(bearer)\s+[\w.~+/*=-]{8,}/gi, `$1 ${MASK}`],
+  [/\b(basic)\s+[\w+/=-]{12,}/gi, `$1 ${MASK}`],
   [/\b((?:x-|x-goog-)?api[-_ ]?key|authorization|access[-_]?token|secret)(["']?\s*[:=]\s*["']?)(?!bearer\b|basic\b)[^\s"',;&}]{4,}/gi, `$1$2${MASK}`],
   [/\b(?:sk|rk|pk|gsk|xai|pplx|hf|key|or)[-_][\w*-]{8,}/gi, MASK],
   [/\bAIza[\w-]{20,}/g, MASK],

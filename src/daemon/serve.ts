@@ -12,12 +12,15 @@ import { SwitchgearError } from '../contract/errors.ts';
 import type { Service } from '../contract/service.ts';
 import { createHttpServer } from '../http/server.ts';
 import { systemClock } from '../runtime/system-clock.ts';
-import { createLogger } from '../telemetry/log.ts';
 import { explainListenError, isLoopback, renderUrl } from './address.ts';
-import { CRASH_GRACE_MS, drain, DRAIN_GRACE_MS, force, type Running } from './drain.ts';
+import { CRASH_GRACE_MS, drain, DRAIN_GRACE_MS, force, within, type Running } from './drain.ts';
 import { EXIT, SIGNAL_EXIT, type ExitCode, type StopSignal } from './exit-code.ts';
+import { openLog } from './log.ts';
 import { watchSignals, type SignalSource, type SignalWatch } from './signals.ts';
 import { renderWelcome } from './welcome.ts';
+
+/** How long the last lines of the log may take to be read. */
+const LOG_MAX_MS = 500;
 
 /** What the daemon is made of; tests put others in their place. */
 export interface DaemonParts {
@@ -26,7 +29,7 @@ export interface DaemonParts {
   readonly loadConfigFile: typeof loadConfigFile;
   readonly signals: SignalSource;
   readonly clock: Clock;
-  /** Undefined: pino, JSON lines on standard output. */
+  /** Undefined: JSON lines on standard output. */
   readonly logger: Logger | undefined;
 }
 
@@ -59,12 +62,19 @@ export async function runDaemon(options: DaemonOptions): Promise<ExitCode> {
   };
   try {
     const config = await readConfig(options, parts);
-    const logger = parts.logger ?? createLogger(config.log.level);
-    return await serve({ options, parts, config, logger });
+    if (parts.logger !== undefined) return await serve({ options, parts, config, logger: parts.logger });
+    const log = openLog(config.log.level);
+    const code = await serve({ options, parts, config, logger: log.logger }).catch((error: unknown) => fail(options, error));
+    await within({ clock: parts.clock, logger: log.logger }, LOG_MAX_MS, log.close());
+    return code;
   } catch (error) {
-    options.tell(`switchgear: ${error instanceof Error ? error.message : String(error)}\n`);
-    return error instanceof SwitchgearError && error.code === 'invalid-config' ? EXIT.config : EXIT.crash;
+    return fail(options, error);
   }
+}
+
+function fail(options: DaemonOptions, error: unknown): ExitCode {
+  options.tell(`switchgear: ${error instanceof Error ? error.message : String(error)}\n`);
+  return error instanceof SwitchgearError && error.code === 'invalid-config' ? EXIT.config : EXIT.crash;
 }
 
 async function readConfig(options: DaemonOptions, parts: DaemonParts): Promise<ResolvedConfig> {
@@ -102,9 +112,12 @@ async function serve(setup: Setup): Promise<ExitCode> {
   try {
     const service = await parts.startService({ configFile: options.configFile }, { env: options.env, clock, logger });
     started = service;
-    const server = parts.createHttpServer({ service, config, logger, clock });
+    const httpLogger = logger.child({ actor: 'http' });
+    const server = parts.createHttpServer({ service, config, logger: httpLogger, clock });
     const running: Running = { service, server, clock, logger };
+    httpLogger.level = 'warn'; // Fastify would tell where it listens, too.
     const failure = await listen(running, config.http);
+    httpLogger.level = logger.level;
     if (failure !== undefined) {
       options.tell(`switchgear: ${failure}\n`);
       await force(running);

@@ -114,7 +114,7 @@ async function relay({ edge, reply, renderer, headers, held, parts }: RelayJob):
     for (const part of held) await writer.write(renderer.render(part));
     for await (const part of parts) {
       if (part.type === 'restart') throw new SwitchgearError('interrupted', 'the answer broke after a part of it was sent; send the request again');
-      await writer.write(renderer.render(part));
+      if (!(await writer.write(renderer.render(part)))) return;
     }
   } catch (error) {
     const failure = toFailure(error, edge.scrub);

@@ -17,7 +17,8 @@ export function createGuard(boundHost: string): (request: FastifyRequest) => voi
   return (request) => {
     refuseDuplicates(request.raw.rawHeaders);
     const host = request.headers.host ?? '';
-    const isAdmin = isAdminPath(request.url);
+    // The route that matched, not the URL, which may write the same path in many ways.
+    const isAdmin = request.routeOptions.url?.startsWith('/admin') === true;
     const isNamedRight = isLoopbackName(hostnameOf(host)) || hostnameOf(host) === boundHost.toLowerCase();
     if ((isLocalServer || isAdmin) && !isNamedRight) {
       throw new HttpRefusal(403, 'expected the Host header to name this machine (localhost or 127.0.0.1), got: another name', 'host');
@@ -31,10 +32,6 @@ export function createGuard(boundHost: string): (request: FastifyRequest) => voi
 export function isLoopbackName(name: string): boolean {
   const bare = name.toLowerCase().replace(/^\[(.*)\]$/, '$1').replace(/^::ffff:/, '');
   return bare === 'localhost' || bare === '::1' || (isIPv4(bare) && bare.startsWith('127.'));
-}
-
-function isAdminPath(url: string): boolean {
-  return /^\/admin(?:[/?#]|$)/i.test(url);
 }
 
 function refuseDuplicates(rawHeaders: readonly string[]): void {

@@ -78,8 +78,12 @@ function createApp(edge: Edge, logger: FastifyBaseLogger | undefined, sendFailur
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     clientErrorHandler: answerClientError,
-    frameworkErrors: (_error, request, reply) => {
-      sendFailure(new HttpRefusal(400, 'expected the path to be a well-formed URL, got: something malformed'), request, reply);
+    frameworkErrors: (error, request, reply) => {
+      const refusal =
+        error.code === 'FST_ERR_MAX_PARAM_LENGTH'
+          ? new HttpRefusal(404, `expected names in the path to be at most ${PARAM_LENGTH_MAX} characters long, got: more`)
+          : new HttpRefusal(400, 'expected the path to be a well-formed URL, got: something malformed');
+      sendFailure(refusal, request, reply);
     },
     http: {
       headersTimeout: limits.headersTimeoutMs,
@@ -113,8 +117,9 @@ function replyFailure({ error, edge, wire, request, reply }: FailureJob): void {
   void reply.code(failure.status).headers(failureHeaders(failure, wire)).send(wire.renderFailure(failure));
 }
 
+/** Judged by the route that matched; a path that matched none is taken at its word. */
 function speaksAnthropic(request: FastifyRequest): boolean {
-  const path = pathOf(request);
+  const path = request.routeOptions.url ?? pathOf(request);
   return path.includes('/v1/messages') || (path.startsWith('/v1/models') && isAnthropic(request));
 }
 

@@ -33,12 +33,14 @@ export class SseWriter {
     this.#beatLater();
   }
 
-  /** Resolves when the reader can take more, or has left. Never rejects. */
-  async write(frames: string): Promise<void> {
-    if (frames === '' || this.#isGone) return;
+  /** Resolves when the reader can take more, with true, or has left, with false. Never rejects. */
+  async write(frames: string): Promise<boolean> {
+    if (this.#isGone) return false;
+    if (frames === '') return true;
     this.#stopBeat();
     if (!this.#response.write(frames)) await this.#drained();
     this.#beatLater();
+    return !this.#isGone;
   }
 
   end(): void {

@@ -7,7 +7,8 @@ import type { Candidate } from './resolve.ts';
 
 /** What a provider says of itself at this moment; a synchronous read. */
 export type Admission =
-  | { readonly kind: 'ready' }
+  /** `isRamping`: its limit is below the configured one and every slot is taken, so that others should help out. */
+  | { readonly kind: 'ready'; readonly isRamping: boolean }
   /** It will admit again: a breaker to re-open, a gate to clear, an actor to restart. */
   | { readonly kind: 'wait'; readonly reason: WaitReason; readonly retryAfterMs: number; readonly canForceProbe: boolean }
   /** Nothing but an operator or a long time brings it back. */
@@ -56,7 +57,8 @@ function judge(fact: CandidateFacts, index: number, needs: RequestNeeds): Ranked
   const { candidate, admission, missingFeatures } = fact;
   if (blockers.length > 0) return { candidate, state: 'never', reasons: blockers, admission, missingFeatures };
   if (admission.kind === 'ready') {
-    return { candidate, state: 'ready', reasons: [`${candidate.origin} candidate, breaker admits`], admission, missingFeatures };
+    const reason = admission.isRamping ? 'breaker admits, but its slots are taken while it ramps up' : 'breaker admits';
+    return { candidate, state: 'ready', reasons: [`${candidate.origin} candidate, ${reason}`], admission, missingFeatures };
   }
   if (admission.kind === 'never') return { candidate, state: 'never', reasons: [admission.reason], admission, missingFeatures };
   return { candidate, state: 'wait', reasons: [describeWait(admission)], admission, missingFeatures };

@@ -31,7 +31,8 @@ export function planRoute(question: RouteQuestion): RoutePlan {
   const { ranked } = question;
   const ready = ranked.filter((entry) => entry.state === 'ready');
   const waiting = ranked.filter((entry) => entry.state === 'wait');
-  const first = ready[0];
+  // A provider that ramps up takes what its few slots hold; the rest goes on to the next one instead of queueing up.
+  const first = ready.find((entry) => entry.admission.kind === 'ready' && !entry.admission.isRamping) ?? ready[0];
   if (first !== undefined) {
     return { kind: 'enter', candidate: first.candidate, isLast: ready.length === 1, isForced: false };
   }

@@ -74,7 +74,8 @@ function parseCompletion(wire: Wire, body: unknown): Asked {
 /** Refuses a model that is not among `models`, unless it is named after a fault. */
 export function refuseModel(model: string, models: readonly string[] | undefined): Problem | undefined {
   const named = parseFault(model);
-  const isKnown = named.kind !== 'mistake' && (named.kind === 'fault' || models === undefined || models.includes(model));
+  const isKnown =
+    named.kind !== 'mistake' && (named.kind === 'fault' || models === undefined || models.includes(model));
   if (isKnown) return undefined;
   const why = named.kind === 'mistake' ? `; a fault is named ${named.expected}` : ' or you do not have access to it';
   return createProblem('model', { message: `The model '${model}' does not exist${why}.`, param: 'model' });

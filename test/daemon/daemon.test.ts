@@ -54,7 +54,7 @@ describe('a started daemon', () => {
     await using config = await writeConfig(CONFIG);
     await using daemon = await startDaemon(config.file);
     await ask(daemon.url, 'Hello');
-    const listening = daemon.logLines().filter(({ msg }) => msg === 'listening');
+    const listening = daemon.logLines().filter(({ msg }) => /listening/i.test(msg ?? ''));
     expect(listening).toEqual([expect.objectContaining({ actor: 'daemon', url: daemon.url, providers: ['local'], leftOut: [] })]);
   });
 
@@ -102,6 +102,17 @@ describe('a started daemon', () => {
 });
 
 describe('stopping', () => {
+  test('writes every line of its log, in order, before it ends', async () => {
+    await using config = await writeConfig(CONFIG);
+    for (let count = 0; count < 5; count += 1) {
+      await using daemon = await startDaemon(config.file);
+      daemon.process.kill('SIGTERM');
+      await daemon.exit;
+      const last = daemon.logLines().map(({ msg }) => msg).filter((msg) => msg === 'told to stop' || msg === 'draining' || msg === 'stopped');
+      expect(last).toEqual(['told to stop', 'draining', 'stopped']);
+    }
+  });
+
   test.each(['SIGTERM', 'SIGINT'] as const)('%s lets a request in flight finish, refuses new ones, and ends with 0', async (signal) => {
     await using config = await writeConfig(CONFIG);
     await using daemon = await startDaemon(config.file);

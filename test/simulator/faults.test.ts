@@ -8,14 +8,25 @@ import { writeWords } from '../../src/simulator/answer.ts';
 import { listFaults, parseFault } from '../../src/simulator/faults.ts';
 import type { Simulator } from '../../src/simulator/server.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-import { ask, countTokens, readEvents, receive, receiveTokens, startSimulator, until, type WireName } from './support.ts';
+import {
+  ask,
+  countTokens,
+  readEvents,
+  receive,
+  receiveTokens,
+  startSimulator,
+  until,
+  type WireName,
+} from './support.ts';
 
 const wires: readonly WireName[] = ['openai', 'anthropic'];
 const wholeText = writeWords('simulator', 'one two three', 60).join('');
 
 function streamedText(events: readonly unknown[]): string {
   // Only the two shapes of a text delta are looked for; everything else reads as undefined.
-  return (events as { choices?: { delta?: { content?: string } }[]; delta?: { text?: string } }[]).map((event) => event.choices?.[0]?.delta?.content ?? event.delta?.text ?? '').join('');
+  return (events as { choices?: { delta?: { content?: string } }[]; delta?: { text?: string } }[])
+    .map((event) => event.choices?.[0]?.delta?.content ?? event.delta?.text ?? '')
+    .join('');
 }
 
 function isFinished(wire: WireName, text: string): boolean {
@@ -48,14 +59,23 @@ describe.each(wires)('on the %s wire', (wire) => {
       expect(response.status).toBe(status);
       expect(response.headers.get('retry-after') ?? undefined).toBe(retryAfter);
       expect(response.headers.get('content-type')).toBe('application/json');
-      expect(await response.json()).toMatchObject({ error: { type: expect.any(String), message: expect.stringMatching(/./u) } });
+      expect(await response.json()).toMatchObject({
+        error: { type: expect.any(String), message: expect.stringMatching(/./u) },
+      });
     }
-    expect(simulator.log()).toMatchObject([{ status, fault: model }, { status, fault: model }]);
+    expect(simulator.log()).toMatchObject([
+      { status, fault: model },
+      { status, fault: model },
+    ]);
   });
 
   test('the same prompt gets the same tokens every time', async () => {
     const simulator = await startSimulator();
-    const texts = await Promise.all([1, 2].map(async () => streamedText(readEvents((await receive(await ask(wire, simulator, { stream: true }))).text))));
+    const texts = await Promise.all(
+      [1, 2].map(async () =>
+        streamedText(readEvents((await receive(await ask(wire, simulator, { stream: true }))).text)),
+      ),
+    );
     expect(texts).toEqual([wholeText, wholeText]);
   });
 
@@ -154,17 +174,20 @@ describe.each(wires)('on the %s wire', (wire) => {
     expect((await answer).status).toBe(200);
   });
 
-  test.each([true, false])('slow-20000 sends headers at once and the answer 20 s later (stream: %s)', async (stream) => {
-    const clock = new VirtualClock();
-    const simulator = await startSimulator({ clock });
-    const response = await ask(wire, simulator, { model: 'slow-20000', stream });
-    expect(response.status).toBe(200);
-    await clock.advance(19_999);
-    expect(simulator.log()[0]?.bytesSent).toBe(0);
-    const body = receive(response);
-    await clock.advance(1);
-    expect((await body).text).toContain('[end]');
-  });
+  test.each([true, false])(
+    'slow-20000 sends headers at once and the answer 20 s later (stream: %s)',
+    async (stream) => {
+      const clock = new VirtualClock();
+      const simulator = await startSimulator({ clock });
+      const response = await ask(wire, simulator, { model: 'slow-20000', stream });
+      expect(response.status).toBe(200);
+      await clock.advance(19_999);
+      expect(simulator.log()[0]?.bytesSent).toBe(0);
+      const body = receive(response);
+      await clock.advance(1);
+      expect((await body).text).toContain('[end]');
+    },
+  );
 
   test('pings-5000 keeps the connection alive for 5 s before the first token', async () => {
     const clock = new VirtualClock();
@@ -227,7 +250,9 @@ describe.each(wires)('on the %s wire', (wire) => {
   });
 
   test('no-done-end leaves out the last event and ends', async () => {
-    const { text, error } = await receive(await ask(wire, await startSimulator(), { model: 'no-done-end', stream: true }));
+    const { text, error } = await receive(
+      await ask(wire, await startSimulator(), { model: 'no-done-end', stream: true }),
+    );
     expect(error).toBeUndefined();
     expect(isFinished(wire, text)).toBe(true);
     expect(text).not.toMatch(/\[DONE\]|message_stop/u);
@@ -264,17 +289,20 @@ describe.each(wires)('on the %s wire', (wire) => {
     ['overloaded-stream-7', 7, /overloaded_error/u, 529],
     ['error-stream-20', 20, /server_error|api_error/u, 500],
     ['rate-limit-stream', 0, /rate_limit/u, 429],
-  ])('%s breaks a stream with an error event, and answers unstreamed with its status', async (model, tokens, pattern, status) => {
-    const simulator = await startSimulator();
-    const response = await ask(wire, simulator, { model, stream: true });
-    const { text, error } = await receive(response);
-    expect(response.status).toBe(200);
-    expect(error).toBeUndefined();
-    expect(countTokens(wire, text)).toBe(tokens);
-    expect(readEvents(text).at(-1)).toMatchObject({ error: { message: expect.any(String) } });
-    expect(text.slice(-400)).toMatch(pattern);
-    expect((await ask(wire, simulator, { model })).status).toBe(status);
-  });
+  ])(
+    '%s breaks a stream with an error event, and answers unstreamed with its status',
+    async (model, tokens, pattern, status) => {
+      const simulator = await startSimulator();
+      const response = await ask(wire, simulator, { model, stream: true });
+      const { text, error } = await receive(response);
+      expect(response.status).toBe(200);
+      expect(error).toBeUndefined();
+      expect(countTokens(wire, text)).toBe(tokens);
+      expect(readEvents(text).at(-1)).toMatchObject({ error: { message: expect.any(String) } });
+      expect(text.slice(-400)).toMatch(pattern);
+      expect((await ask(wire, simulator, { model })).status).toBe(status);
+    },
+  );
 
   test.each([true, false])('error-body is a 200 whose body is an error (stream: %s)', async (stream) => {
     const response = await ask(wire, await startSimulator(), { model: 'error-body', stream });
@@ -294,7 +322,9 @@ describe.each(wires)('on the %s wire', (wire) => {
 
   test('empty has no choices or content, streamed and not', async () => {
     const simulator = await startSimulator();
-    expect(await (await ask(wire, simulator, { model: 'empty' })).json()).toMatchObject(wire === 'openai' ? { choices: [] } : { content: [] });
+    expect(await (await ask(wire, simulator, { model: 'empty' })).json()).toMatchObject(
+      wire === 'openai' ? { choices: [] } : { content: [] },
+    );
     const { text } = await receive(await ask(wire, simulator, { model: 'empty', stream: true }));
     expect(countTokens(wire, text)).toBe(0);
     expect(text).not.toContain('[end]');
@@ -305,11 +335,14 @@ describe.each(wires)('on the %s wire', (wire) => {
     expect([response.status, await response.text()]).toEqual([200, '']);
   });
 
-  test.each([true, false])('wrong-type sends the right body under the wrong content type (stream: %s)', async (stream) => {
-    const response = await ask(wire, await startSimulator(), { model: 'wrong-type', stream });
-    expect(response.headers.get('content-type')).toBe('application/octet-stream');
-    expect(isFinished(wire, (await receive(response)).text)).toBe(true);
-  });
+  test.each([true, false])(
+    'wrong-type sends the right body under the wrong content type (stream: %s)',
+    async (stream) => {
+      const response = await ask(wire, await startSimulator(), { model: 'wrong-type', stream });
+      expect(response.headers.get('content-type')).toBe('application/octet-stream');
+      expect(isFinished(wire, (await receive(response)).text)).toBe(true);
+    },
+  );
 
   test('json-for-stream answers a request for a stream with one JSON', async () => {
     const response = await ask(wire, await startSimulator(), { model: 'json-for-stream', stream: true });
@@ -323,8 +356,11 @@ describe.each(wires)('on the %s wire', (wire) => {
     expect(headers['content-encoding']).toBe('gzip');
     expect(body.length).toBe(Number(headers['content-length']));
     expect(() => gunzipSync(body)).toThrow('unexpected end of file');
-    const response = await ask(wire, simulator, { model: 'gzip-cut', stream });
-    expect((await receive(response)).error).toBeInstanceOf(Error);
+    // Node's fetch takes the cut for the end of the body and says nothing.
+    const { text, error } = await receive(await ask(wire, simulator, { model: 'gzip-cut', stream }));
+    expect(error).toBeUndefined();
+    if (stream) expect(text).not.toMatch(/\[DONE\]|message_stop/u);
+    else expect(() => JSON.parse(text) as unknown).toThrow();
   });
 
   test('redirect points to an address that answers, so that following it shows in the log', async () => {
@@ -357,7 +393,10 @@ describe.each(wires)('on the %s wire', (wire) => {
 
   test('no-prefill refuses to continue the words of an assistant and answers everything else', async () => {
     const simulator = await startSimulator();
-    const messages = [{ role: 'user', content: 'hi' }, { role: 'assistant', content: 'Well' }];
+    const messages = [
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', content: 'Well' },
+    ];
     const refused = await ask(wire, simulator, { model: 'no-prefill', extra: { messages } });
     expect(refused.status).toBe(400);
     expect(JSON.stringify(await refused.json())).toContain('prefill');
@@ -375,8 +414,10 @@ describe.each(wires)('on the %s wire', (wire) => {
 });
 
 describe('the real SDKs see', () => {
-  const openai = ({ url }: Simulator) => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'k', maxRetries: 0, logLevel: 'off' });
-  const anthropic = ({ url }: Simulator) => new Anthropic({ baseURL: url, apiKey: 'k', maxRetries: 0, logLevel: 'off' });
+  const openai = ({ url }: Simulator) =>
+    new OpenAI({ baseURL: `${url}/v1`, apiKey: 'k', maxRetries: 0, logLevel: 'off' });
+  const anthropic = ({ url }: Simulator) =>
+    new Anthropic({ baseURL: url, apiKey: 'k', maxRetries: 0, logLevel: 'off' });
   const messages = [{ role: 'user' as const, content: 'hi' }];
 
   test.each([
@@ -401,9 +442,13 @@ describe('the real SDKs see', () => {
     await expect(client.messages.create({ model, max_tokens: 9, messages })).rejects.toBeInstanceOf(expected);
   });
 
-  test('OpenAI\'s codes for quota, context and policy', async () => {
+  test("OpenAI's codes for quota, context and policy", async () => {
     const client = openai(await startSimulator());
-    for (const [model, code] of [['quota', 'insufficient_quota'], ['context', 'context_length_exceeded'], ['policy', 'content_policy_violation']] as const) {
+    for (const [model, code] of [
+      ['quota', 'insufficient_quota'],
+      ['context', 'context_length_exceeded'],
+      ['policy', 'content_policy_violation'],
+    ] as const) {
       await expect(client.chat.completions.create({ model, messages })).rejects.toMatchObject({ code });
     }
   });
@@ -411,10 +456,17 @@ describe('the real SDKs see', () => {
   test('an error event in a stream as an error', async () => {
     const simulator = await startSimulator();
     const drainOpenai = async () => {
-      for await (const _chunk of await openai(simulator).chat.completions.create({ model: 'error-stream-5', messages, stream: true })) continue;
+      for await (const _chunk of await openai(simulator).chat.completions.create({
+        model: 'error-stream-5',
+        messages,
+        stream: true,
+      }))
+        continue;
     };
     await expect(drainOpenai()).rejects.toBeInstanceOf(OpenAI.APIError);
-    await expect(anthropic(simulator).messages.stream({ model: 'overloaded-stream-5', max_tokens: 99, messages }).finalMessage()).rejects.toThrow(/overloaded/iu);
+    await expect(
+      anthropic(simulator).messages.stream({ model: 'overloaded-stream-5', max_tokens: 99, messages }).finalMessage(),
+    ).rejects.toThrow(/overloaded/iu);
   });
 
   test('a client that aborts a stream, as the simulator writes down', async () => {
@@ -428,7 +480,10 @@ describe('the real SDKs see', () => {
 
 test('every fault in the table can be called by its name', () => {
   for (const { form } of listFaults()) {
-    const bare = form.replaceAll(/\[[^\]]*\]/gu, '').replace('STATUS', '503').replaceAll(/\b(?:MS|N)\b/gu, '5');
+    const bare = form
+      .replaceAll(/\[[^\]]*\]/gu, '')
+      .replace('STATUS', '503')
+      .replaceAll(/\b(?:MS|N)\b/gu, '5');
     expect(parseFault(bare), bare).toMatchObject({ kind: 'fault', fault: { name: bare } });
   }
 });
@@ -452,14 +507,23 @@ test.each([
   expect(parseFault(name).kind).toBe(kind);
 });
 
-function askRaw(wire: WireName, { url }: Simulator, model: string, stream: boolean): Promise<{ headers: Record<string, unknown>; body: Buffer }> {
+function askRaw(
+  wire: WireName,
+  { url }: Simulator,
+  model: string,
+  stream: boolean,
+): Promise<{ headers: Record<string, unknown>; body: Buffer }> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest(`${url}${wire === 'openai' ? '/v1/chat/completions' : '/v1/messages'}`, { method: 'POST', headers: { 'anthropic-version': '2023-06-01' } }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => resolve({ headers: response.headers, body: Buffer.concat(chunks) }));
-      response.on('error', reject);
-    });
+    const request = httpRequest(
+      `${url}${wire === 'openai' ? '/v1/chat/completions' : '/v1/messages'}`,
+      { method: 'POST', headers: { 'anthropic-version': '2023-06-01' } },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => resolve({ headers: response.headers, body: Buffer.concat(chunks) }));
+        response.on('error', reject);
+      },
+    );
     request.on('error', reject);
     request.end(JSON.stringify({ model, stream, max_tokens: 99, messages: [{ role: 'user', content: 'hi' }] }));
   });

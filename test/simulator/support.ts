@@ -19,18 +19,30 @@ export interface Ask {
 }
 
 /** Asks on the OpenAI wire with plain fetch; redirects are not followed. */
-export function askOpenai({ url }: Simulator, { model = 'm', stream = false, prompt = 'one two three', signal, extra = {} }: Ask = {}): Promise<Response> {
+export function askOpenai(
+  { url }: Simulator,
+  { model = 'm', stream = false, prompt = 'one two three', signal, extra = {} }: Ask = {},
+): Promise<Response> {
   return fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
     redirect: 'manual',
     headers: { 'content-type': 'application/json', authorization: 'Bearer sk-test-key' },
-    body: JSON.stringify({ model, stream, messages: [{ role: 'user', content: prompt }], ...(stream && { stream_options: { include_usage: true } }), ...extra }),
+    body: JSON.stringify({
+      model,
+      stream,
+      messages: [{ role: 'user', content: prompt }],
+      ...(stream && { stream_options: { include_usage: true } }),
+      ...extra,
+    }),
     ...(signal !== undefined && { signal }),
   });
 }
 
 /** Asks on the Anthropic wire with plain fetch; redirects are not followed. */
-export function askAnthropic({ url }: Simulator, { model = 'm', stream = false, prompt = 'one two three', signal, extra = {} }: Ask = {}): Promise<Response> {
+export function askAnthropic(
+  { url }: Simulator,
+  { model = 'm', stream = false, prompt = 'one two three', signal, extra = {} }: Ask = {},
+): Promise<Response> {
   return fetch(`${url}/v1/messages`, {
     method: 'POST',
     redirect: 'manual',

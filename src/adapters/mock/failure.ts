@@ -1,32 +1,30 @@
-/** The error that the mock throws: it carries the failure as its script says it, so that classifying it is reading it. */
+/** How the mock fails: with the failure that its script says, and read back as every adapter's failures are. */
 import type { Failure } from '../../contract/adapter.ts';
+import type { Clock } from '../../contract/clock.ts';
+import type { ProviderConfig } from '../../contract/config.ts';
+import { AttemptError } from '../attempt-error.ts';
+import { classifyError, type SdkErrors } from '../classify.ts';
+import { createScrub } from '../scrub.ts';
 
-export class MockFailure extends Error {
-  override readonly name = 'MockFailure';
-  readonly failure: Failure;
-
-  constructor(failure: Failure) {
-    super(failure.message, failure.cause === undefined ? undefined : { cause: failure.cause });
-    this.failure = failure;
-  }
-}
+/** There is no SDK whose errors would have to be read. */
+const noSdk: SdkErrors = {
+  isAbort: () => false,
+  isConnectTimeout: () => false,
+  isConnection: () => false,
+  readUpstream: () => undefined,
+};
 
 /** Builds what is thrown when the signal ended an answer before its end. */
-export function createAbandonment(signal: AbortSignal): MockFailure {
-  return new MockFailure({
-    kind: 'abandoned',
-    message: 'the call was aborted before the mock had answered',
-    cause: signal.reason,
-  });
+export function createAbandonment(signal: AbortSignal): AttemptError {
+  return new AttemptError(
+    { kind: 'abandoned', message: 'the call was aborted before the mock had answered' },
+    signal.reason,
+  );
 }
 
-/** Names the class of anything that the mock threw. Never throws. */
-export function classifyMockError(error: unknown): Failure {
-  if (error instanceof MockFailure) return error.failure;
-  const message = error instanceof Error ? error.message : 'the mock threw something that is no error';
-  if (error instanceof Error && error.name === 'AbortError')
-    return { kind: 'abandoned', message: message.slice(0, messageMax), cause: error };
-  return { kind: 'adapter-error', message: message.slice(0, messageMax), cause: error };
+/** Builds the mock's `classify`. A scripted message is scrubbed too: a script may play a provider that echoes a key. */
+export function createClassify({ name, credentials }: ProviderConfig, clock: Clock): (error: unknown) => Failure {
+  const secrets = credentials.flatMap(({ apiKey }) => (apiKey === undefined ? [] : [apiKey]));
+  const classifier = { provider: name, sdk: noSdk, clock, scrub: createScrub(() => secrets) };
+  return (error) => classifyError(classifier, error);
 }
-
-const messageMax = 2_000;

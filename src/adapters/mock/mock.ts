@@ -6,8 +6,9 @@
 import type { AdapterCall, AdapterPart, AdapterReply, CreateAdapter } from '../../contract/adapter.ts';
 import type { Clock } from '../../contract/clock.ts';
 import type { FinishReason, ToolCall, Usage } from '../../contract/response.ts';
+import { AttemptError } from '../attempt-error.ts';
 import { countInputTokens } from './answer.ts';
-import { classifyMockError, createAbandonment, MockFailure } from './failure.ts';
+import { createAbandonment, createClassify } from './failure.ts';
 import { parseMockOptions, type MockOptions } from './options.ts';
 import { pause, untilAborted } from './pause.ts';
 import { planPerformance, renderFailure, type Ending } from './performance.ts';
@@ -26,7 +27,7 @@ export const createMockAdapter: CreateAdapter = (config, { clock }) => {
       await settleOutcome(mock, 'embed', signal);
       const dimensions = request.dimensions ?? options.embeddingDimensions;
       if (dimensions > dimensionsMax) {
-        throw new MockFailure({
+        throw new AttemptError({
           kind: 'invalid-request',
           message: `expected dimensions to be at most ${dimensionsMax}, got: ${dimensions}`,
         });
@@ -37,7 +38,7 @@ export const createMockAdapter: CreateAdapter = (config, { clock }) => {
       };
     },
     check: ({ signal }) => settleOutcome(mock, 'check', signal),
-    classify: classifyMockError,
+    classify: createClassify(config, clock),
     supports: (feature) => !feature.startsWith('wire:'),
     countTokens: (request) => countInputTokens(request.messages),
   };
@@ -82,7 +83,7 @@ async function* end(ending: Ending, signal: AbortSignal): AsyncGenerator<Adapter
     case 'hang':
       return await untilAborted(signal);
     case 'failure':
-      throw new MockFailure(ending.failure);
+      throw new AttemptError(ending.failure);
     case 'finish':
       if (ending.usage !== undefined) yield { type: 'usage', usage: ending.usage };
       if (ending.finishReason !== undefined) yield { type: 'finish', finishReason: ending.finishReason };
@@ -103,7 +104,7 @@ async function collect(parts: AsyncIterable<AdapterPart>): Promise<AdapterReply>
     if (part.type === 'finish') finishReason = part.finishReason;
   }
   if (finishReason === undefined)
-    throw new MockFailure({ kind: 'broken', message: 'the answer ended without a finish reason, as scripted' });
+    throw new AttemptError({ kind: 'broken', message: 'the answer ended without a finish reason, as scripted' });
   return { text, toolCalls, finishReason, usage, ...(refusal !== '' && { refusal }) };
 }
 
@@ -116,7 +117,7 @@ async function settleOutcome(
     signal.throwIfAborted();
     const failure = script.takeOutcome(of);
     await pause(clock, options.delayMs ?? 0, signal);
-    if (failure !== undefined) throw new MockFailure(renderFailure(failure, provider));
+    if (failure !== undefined) throw new AttemptError(renderFailure(failure, false));
   } catch (error) {
     throw signal.aborted ? createAbandonment(signal) : error;
   }

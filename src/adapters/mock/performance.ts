@@ -39,7 +39,7 @@ export function planPerformance({ provider, options, call, step = {} }: Performa
   const gapMs = tokensPerSecond === undefined ? 0 : 1_000 / tokensPerSecond;
   const isBroken = step.failure !== undefined || step.hang === true || step.cutAfterTokens !== undefined;
   if (isBroken && !hasContent(step) && step.cutAfterTokens === undefined) {
-    return { waitMs: delayMs, parts: [], gapMs, ending: planBreak(provider, step) };
+    return { waitMs: delayMs, parts: [], gapMs, ending: planBreak(step, false) };
   }
   const content = hasContent(step) ? renderStep(step) : renderDefault(call.request, provider);
   const whole = listParts(content);
@@ -49,32 +49,27 @@ export function planPerformance({ provider, options, call, step = {} }: Performa
     parts,
     gapMs,
     ending: isBroken
-      ? planBreak(provider, step)
+      ? planBreak(step, parts.length > 0)
       : planFinish({ step, content, call, isWhole: parts.length === whole.length, outputTokens: parts.length }),
   };
 }
 
-/** Renders a scripted failure as the adapter port has it. */
-export function renderFailure(failure: MockFailureOption, provider: string): Failure {
-  const {
-    kind,
-    message = `the mock provider "${provider}" failed as scripted: ${kind}`,
-    status,
-    providerCode,
-    retryAfterMs,
-  } = failure;
+/** Renders a scripted failure as the adapter port has it; what comes after content may be billed. */
+export function renderFailure(failure: MockFailureOption, isMaybeBilled: boolean): Failure {
+  const { kind, message = `failed as scripted: ${kind}`, status, providerCode, retryAfterMs } = failure;
   return {
     kind,
     message,
     ...(status !== undefined && { status }),
     ...(providerCode !== undefined && { providerCode }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(isMaybeBilled && { isMaybeBilled }),
   };
 }
 
-function planBreak(provider: string, step: MockStep): Ending {
+function planBreak(step: MockStep, hasContentGone: boolean): Ending {
   if (step.hang === true) return { kind: 'hang' };
-  return { kind: 'failure', failure: renderFailure(step.failure ?? { kind: 'broken' }, provider) };
+  return { kind: 'failure', failure: renderFailure(step.failure ?? { kind: 'broken' }, hasContentGone) };
 }
 
 interface Finish {

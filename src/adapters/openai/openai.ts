@@ -1,7 +1,8 @@
 /**
  * The adapter for everything that speaks the OpenAI wire: chat completions and embeddings, by the official SDK. The SDK is
- * left its knowledge of paths, events and errors, and nothing else: no retries, no log, no environment, no time limit, and
- * no way to the network but our transport.
+ * left its knowledge of requests, events and errors, and nothing else: no retries, no log, no environment, no time limit, and
+ * no way to the network but our transport. Calls go through the client's own `post`, which its typed methods end in: those
+ * trip over chunks of compatible servers that are not as documented, and turn vectors into base64 and back.
  */
 import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError } from 'openai';
 import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
@@ -57,13 +58,9 @@ export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): 
 }
 
 async function* stream(call: AdapterCall, clients: CredentialClients<OpenAI>, context: MessageContext): ReturnType<typeof parseStream> {
-  const body = renderCompletion(call, context, true);
+  const body = { ...renderCompletion(call, context, true), stream: true };
   const chunks = await untilAborted(call.signal, () =>
-    clients.of(call.credential).chat.completions.create(
-      // Compatible servers take more, and less, than the SDK's types know; `renderCompletion` is where the shape is decided.
-      { ...(body as unknown as OpenAI.Chat.ChatCompletionCreateParamsStreaming), stream: true },
-      { ...requestOptions(call), headers: { accept: EVENT_STREAM } },
-    ));
+    clients.of(call.credential).post<AsyncIterable<unknown>>('/chat/completions', { ...requestOptions(call), body, stream: true, headers: { accept: EVENT_STREAM } }));
   yield* streamUntilAborted(call.signal, parseStream(chunks, context.provider));
 }
 

@@ -1,0 +1,109 @@
+/**
+ * Draws docs/machines.md from the machines themselves: `node scripts/machine-diagrams.ts` writes it, a test compares it.
+ * The format is Mermaid's state diagram, which most Markdown viewers draw.
+ */
+import { writeFile } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
+import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from 'xstate';
+import { createCostMachine } from '../src/actors/cost-tracker.ts';
+import { createHealthMachine } from '../src/actors/health-monitor.ts';
+import { createProviderMachine } from '../src/actors/provider.ts';
+import { createProviderMemory } from '../src/actors/provider-memory.ts';
+import { createServiceMachine } from '../src/actors/service.ts';
+import { resolveConfig } from '../src/config/resolve.ts';
+import { MemoryLedger } from '../src/stores/memory-ledger.ts';
+import { VirtualClock } from '../src/testing/virtual-clock.ts';
+
+const TARGET = new URL('../docs/machines.md', import.meta.url);
+
+interface Diagram {
+  readonly title: string;
+  readonly machine: AnyStateMachine;
+  /** What the picture cannot say. */
+  readonly text: string;
+}
+
+/** The whole of docs/machines.md. */
+export function renderDiagrams(): string {
+  const intro = [
+    '# The machines',
+    '',
+    'Drawn from the code by `npm run diagrams`; do not edit by hand. Every actor is an XState root of its own. `restoring`',
+    'is where an incarnation starts: it goes on from what the one before it knew.',
+  ];
+  const sections = diagrams().map(({ title, machine, text }) => [`## ${title}`, '', text, '', '```mermaid', 'stateDiagram-v2', ...drawMachine(machine), '```'].join('\n'));
+  return `${intro.join('\n')}\n\n${sections.join('\n\n')}\n`;
+}
+
+function diagrams(): readonly Diagram[] {
+  const clock = new VirtualClock();
+  const announce = () => undefined;
+  const { config } = resolveConfig({ providers: { example: { adapter: 'mock', models: ['model'] } } }, { env: {} });
+  const [provider] = config.providers;
+  if (provider === undefined) throw new TypeError('expected the example config to have a provider');
+  return [
+    {
+      title: 'provider',
+      machine: createProviderMachine({ memory: createProviderMemory(provider, 0), clock, announce }),
+      text: 'One per provider. Three regions side by side: the breaker (may it be called?), the gate (did a 429 tell us to wait?) and the credentials (is a key left?).',
+    },
+    {
+      title: 'health-monitor',
+      machine: createHealthMachine({ memory: {}, clock, announce, providers: () => [], startCheck: () => undefined }),
+      text: 'Looks at every provider once a second and asks an idle one every `health.intervalMs`.',
+    },
+    {
+      title: 'cost-tracker',
+      machine: createCostMachine(new MemoryLedger({}), { pending: [], writing: 0, waiting: [] }),
+      text: 'Writes ledger entries in groups; what is not written yet is kept across a crash.',
+    },
+    {
+      title: 'service',
+      machine: createServiceMachine({ isDraining: false, admitted: 0, settled: 0, routed: 0 }),
+      text: 'Makes the routing decisions.',
+    },
+  ];
+}
+
+/** Regions side by side need a box around them. */
+function drawMachine({ id, root }: AnyStateMachine): string[] {
+  if (root.type !== 'parallel') return drawStates(root, 1);
+  return [`  state "${id}" as ${id} {`, ...drawStates(root, 2), '  }'];
+}
+
+function drawStates(parent: AnyStateNode, depth: number): string[] {
+  const pad = '  '.repeat(depth);
+  const children = Object.values(parent.states);
+  const isParallel = parent.type === 'parallel';
+  const lines = children.flatMap((child, index) => {
+    const inner = drawStates(child, depth + 1);
+    const box = inner.length === 0 ? [] : [`${pad}state "${child.key}" as ${nameOf(child)} {`, ...inner, `${pad}}`];
+    const leaf = inner.length === 0 ? [`${pad}state "${child.key}" as ${nameOf(child)}`] : [];
+    return [...(isParallel && index > 0 ? [`${pad}--`] : []), ...box, ...leaf];
+  });
+  const initial = parent.type === 'compound' ? parent.initial.target : undefined;
+  const start = initial?.[0] === undefined ? [] : [`${pad}[*] --> ${nameOf(initial[0])}`];
+  return [...lines, ...start, ...children.flatMap((child) => drawTransitions(child, pad))];
+}
+
+/** Transitions that change the state; those that only change what the actor knows would hide them. */
+function drawTransitions(node: AnyStateNode, pad: string): string[] {
+  const all: AnyTransitionDefinition[] = [...node.transitions.values()].flat();
+  return [...all, ...(node.always ?? [])].flatMap((transition) => {
+    const target = transition.target?.[0];
+    if (target === undefined) return [];
+    return [`${pad}${nameOf(node)} --> ${nameOf(target)}: ${labelOf(transition)}`];
+  });
+}
+
+function labelOf({ eventType, guard }: AnyTransitionDefinition): string {
+  const event = eventType.replace(/^xstate\.after\.(.+?)\..*$/, 'after $1').replace(/^xstate\.(done|error)\.actor\..*$/, '$1').replace(/^after (\d+)$/, 'after $1 ms');
+  const condition = typeof guard === 'string' ? guard : typeof guard === 'object' && guard !== null && 'type' in guard ? String(guard.type) : undefined;
+  return [event === '' ? undefined : event, condition === undefined ? undefined : `[${condition}]`].filter(Boolean).join(' ') || 'at once';
+}
+
+function nameOf(node: AnyStateNode): string {
+  return node.path.join('_').replaceAll('-', '_');
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await writeFile(TARGET, renderDiagrams());
