@@ -9,13 +9,36 @@ import { BlockList, type LookupFunction } from 'node:net';
 
 /** Ranges no public API lives in: private, loopback, link-local, carrier NAT, cloud metadata, multicast, reserved. */
 const IPV4_RANGES = [
-  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24',
-  '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4', '168.63.129.16/32',
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+  '168.63.129.16/32',
 ];
 /** The same, and every form of IPv6 that wraps an IPv4 address: mapped, compatible, NAT64, 6to4, Teredo. */
 const IPV6_RANGES = [
-  '::/96', '::ffff:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/32', '2001:db8::/32', '2002::/16', 'fc00::/7',
-  'fe80::/10', 'fec0::/10', 'ff00::/8',
+  '::/96',
+  '::ffff:0:0/96',
+  '64:ff9b::/96',
+  '64:ff9b:1::/48',
+  '100::/64',
+  '2001::/32',
+  '2001:db8::/32',
+  '2002::/16',
+  'fc00::/7',
+  'fe80::/10',
+  'fec0::/10',
+  'ff00::/8',
 ];
 
 const ipv4Refused = createBlockList(IPV4_RANGES, 'ipv4');
@@ -58,7 +81,8 @@ export function createGuardedLookup(resolve: Resolve = systemLookup): LookupFunc
       if (error !== null) return callback(error, '');
       const permitted = hostname === 'localhost' ? addresses : addresses.filter(isPublicAddress);
       const first = permitted[0];
-      if (first === undefined) return callback(new AddressRefusedError(hostname, addresses[0]?.address ?? 'no address'), '');
+      if (first === undefined)
+        return callback(new AddressRefusedError(hostname, addresses[0]?.address ?? 'no address'), '');
       return options.all === true ? callback(null, permitted) : callback(null, first.address, first.family);
     });
   };

@@ -22,7 +22,9 @@ export type Expectation = 'json' | 'event-stream';
 export async function checkResponse(response: Response, expectation: Expectation): Promise<Response> {
   if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
     await discard(response);
-    throw falseSuccess(`answered with a redirect (${response.status}${describeLocation(response)}), which is never followed`);
+    throw falseSuccess(
+      `answered with a redirect (${response.status}${describeLocation(response)}), which is never followed`,
+    );
   }
   if (!response.ok) return rebuild(response, await readErrorText(response));
   const mediaType = readMediaType(response);
@@ -66,7 +68,8 @@ export function stripMarkup(text: string): string {
 function rebuild(response: Response, text: string): Response {
   const headers = new Headers();
   for (const [name, value] of response.headers) {
-    if (name !== 'content-encoding' && name !== 'content-length' && name !== 'transfer-encoding') headers.append(name, value);
+    if (name !== 'content-encoding' && name !== 'content-length' && name !== 'transfer-encoding')
+      headers.append(name, value);
   }
   return new Response(text, { status: response.status, headers });
 }

@@ -23,6 +23,21 @@ export interface UpstreamError {
   readonly headers: HeaderReader | undefined;
 }
 
+/** Reads the error class that both SDKs share in shape. */
+export function readSdkError(
+  error: Error & { readonly status?: unknown; readonly error?: unknown; readonly headers?: unknown },
+): UpstreamError {
+  return {
+    status: asCount(error.status),
+    body: error.error,
+    message: error.message,
+    headers: isHeaderReader(error.headers) ? error.headers : undefined,
+  };
+}
+
+const isHeaderReader = (value: unknown): value is HeaderReader =>
+  typeof value === 'object' && value !== null && 'get' in value && typeof value.get === 'function';
+
 /** What the SDK of a wire calls its errors. */
 export interface SdkErrors {
   isAbort(error: unknown): boolean;
@@ -62,8 +77,10 @@ function describeError({ sdk, clock }: Classifier, error: unknown): Omit<Failure
   if (sdk.isConnection(error)) return classifyConnectionError(error, 'the provider', 0).failure;
   const upstream = sdk.readUpstream(error);
   if (upstream !== undefined) return describeUpstream(upstream, clock);
-  if (error instanceof SyntaxError) return { kind: 'broken', message: 'the answer is not valid JSON', isMaybeBilled: true };
-  if (isBodyError(error)) return { kind: 'broken', message: `the answer was cut: ${describeBodyError(error)}`, isMaybeBilled: true };
+  if (error instanceof SyntaxError)
+    return { kind: 'broken', message: 'the answer is not valid JSON', isMaybeBilled: true };
+  if (isBodyError(error))
+    return { kind: 'broken', message: `the answer was cut: ${describeBodyError(error)}`, isMaybeBilled: true };
   return { kind: 'adapter-error', message: error instanceof Error ? error.message : `failed with ${typeof error}` };
 }
 
@@ -72,15 +89,23 @@ const isAbortError = (error: unknown): boolean => error instanceof Error && erro
 /** Errors of a body that had begun to arrive: undici wraps them as "terminated", zlib names its own. */
 function isBodyError(error: unknown): boolean {
   if (error instanceof TypeError && /terminated|body|decode/i.test(error.message)) return true;
-  const coded = findInChain(error, (candidate): candidate is Error & { code: string } =>
-    candidate instanceof Error && 'code' in candidate && typeof candidate.code === 'string');
+  const coded = findInChain(
+    error,
+    (candidate): candidate is Error & { code: string } =>
+      candidate instanceof Error && 'code' in candidate && typeof candidate.code === 'string',
+  );
   return coded !== undefined && /^(UND_ERR_|HPE_|Z_|ERR_STREAM|ECONNRESET|EPIPE)/.test(coded.code);
 }
 
 function describeUpstream(upstream: UpstreamError, clock: Clock): Omit<Failure, 'cause'> {
   const report = readErrorReport(upstream.body);
   const retryAfterMs = parseRetryAfter(upstream.headers, clock.wallMs());
-  const { kind, status } = judgeUpstream({ ...report, status: upstream.status ?? report.status, isInStream: upstream.status === undefined, hasRetryAfter: retryAfterMs !== undefined });
+  const { kind, status } = judgeUpstream({
+    ...report,
+    status: upstream.status ?? report.status,
+    isInStream: upstream.status === undefined,
+    hasRetryAfter: retryAfterMs !== undefined,
+  });
   // The SDKs put the status before what they found.
   const words = report.message === '' ? stripMarkup(upstream.message.replace(/^\d{3} /, '')) : report.message;
   const providerCode = report.code ?? report.type;
@@ -125,7 +150,8 @@ export function readErrorReport(body: unknown, depth = 0): ErrorReport {
 /** The words of an error; a gateway that passes another's error on keeps it in `metadata.raw`. */
 function readReason(fields: Readonly<Record<string, unknown>>): string {
   const reason = fields['message'] ?? fields['detail'] ?? fields['msg'];
-  const words = reason === undefined || reason === null ? '' : typeof reason === 'string' ? reason : JSON.stringify(reason);
+  const words =
+    reason === undefined || reason === null ? '' : typeof reason === 'string' ? reason : JSON.stringify(reason);
   const raw = asText(asObject(fields['metadata'])?.['raw']);
   return raw === undefined ? words : `${words} (${raw})`;
 }
@@ -138,4 +164,3 @@ function scrubCause(error: unknown, scrub: Scrub): Error {
   if (origin instanceof Error && origin.stack !== undefined) copy.stack = scrub(origin.stack);
   return copy;
 }
-

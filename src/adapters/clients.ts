@@ -34,7 +34,8 @@ export class CredentialClients<Client> {
     const known = this.#clients.get(credential.id);
     if (known !== undefined && known.apiKey === credential.apiKey) return known.client;
     if (credential.apiKey !== undefined) this.#secrets.add(credential.apiKey);
-    if (!isSendable(credential)) throw new AttemptError({ kind: 'unauthorized', message: unsendableKey(credential).message });
+    if (!isSendable(credential))
+      throw new AttemptError({ kind: 'unauthorized', message: unsendableKey(credential).message });
     if (this.#clients.size >= CREDENTIALS_MAX) this.#clients.clear();
     if (this.#secrets.size > SECRETS_MAX) this.#forgetOldestSecret();
     const client = this.#create(credential);
@@ -55,7 +56,8 @@ export class CredentialClients<Client> {
 function readSecrets(config: ProviderConfig): Set<string> {
   const secrets = new Set<string>();
   for (const { apiKey } of config.credentials) if (apiKey !== undefined) secrets.add(apiKey);
-  const ofBaseURL = config.baseURL !== undefined && URL.canParse(config.baseURL) ? [...new URL(config.baseURL).searchParams] : [];
+  const ofBaseURL =
+    config.baseURL !== undefined && URL.canParse(config.baseURL) ? [...new URL(config.baseURL).searchParams] : [];
   for (const [name, value] of [...Object.entries({ ...config.headers, ...config.query }), ...ofBaseURL]) {
     if (/key|auth|token|secret|cookie|sign|password/i.test(name)) secrets.add(value);
   }
@@ -75,7 +77,10 @@ function isSendable(credential: Credential): boolean {
 }
 
 const unsendableKey = (credential: Credential): SwitchgearError =>
-  new SwitchgearError('invalid-config', `expected the key of ${credential.id} to be printable ASCII on one line, got: something else`);
+  new SwitchgearError(
+    'invalid-config',
+    `expected the key of ${credential.id} to be printable ASCII on one line, got: something else`,
+  );
 
 /** Silences an SDK: what there is to say is in the error. */
 export function createSilentLogger(): Record<'error' | 'warn' | 'info' | 'debug', () => void> {
@@ -83,7 +88,8 @@ export function createSilentLogger(): Record<'error' | 'warn' | 'info' | 'debug'
   return { error: silence, warn: silence, info: silence, debug: silence };
 }
 
-const createAbandoned = (): AttemptError => new AttemptError({ kind: 'abandoned', message: 'the attempt was abandoned' });
+const createAbandoned = (): AttemptError =>
+  new AttemptError({ kind: 'abandoned', message: 'the attempt was abandoned' });
 
 /** Runs one call; whatever it ends with after its signal was aborted is "abandoned". */
 export async function untilAborted<Result>(signal: AbortSignal, run: () => PromiseLike<Result>): Promise<Result> {

@@ -7,10 +7,28 @@ import { AttemptError, findInChain } from './attempt-error.ts';
 
 /** The connection was never made, so nothing can have been sent. */
 const BEFORE_SENDING = new Set([
-  'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'EACCES', 'EMFILE',
-  'ERR_TLS_CERT_ALTNAME_INVALID', 'ERR_TLS_HANDSHAKE_TIMEOUT', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID', 'EPROTO',
-  'ERR_SSL_WRONG_VERSION_NUMBER', 'UND_ERR_DESTROYED', 'UND_ERR_CLOSED', 'UND_ERR_INVALID_ARG',
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EAI_FAIL',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'EACCES',
+  'EMFILE',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'ERR_TLS_HANDSHAKE_TIMEOUT',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'EPROTO',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'UND_ERR_DESTROYED',
+  'UND_ERR_CLOSED',
+  'UND_ERR_INVALID_ARG',
 ]);
 const CONNECT_TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 /** An answer came, but it was not HTTP. */
@@ -25,10 +43,16 @@ export function classifyConnectionError(error: unknown, origin: string, connectM
   if (refused !== undefined) return new AttemptError({ kind: 'connection', message: refused.message }, error);
   const { code, message } = findRoot(error);
   if (CONNECT_TIMEOUTS.has(code)) {
-    return new AttemptError({ kind: 'connect-timeout', message: `no connection to ${origin} within ${connectMs} ms` }, error);
+    return new AttemptError(
+      { kind: 'connect-timeout', message: `no connection to ${origin} within ${connectMs} ms` },
+      error,
+    );
   }
   if (NOT_HTTP.test(code) || findInChain(error, isParserError) !== undefined) {
-    return new AttemptError({ kind: 'broken', message: `${origin} answered with something that is not HTTP`, isMaybeBilled: true }, error);
+    return new AttemptError(
+      { kind: 'broken', message: `${origin} answered with something that is not HTTP`, isMaybeBilled: true },
+      error,
+    );
   }
   return new AttemptError(
     {
@@ -42,8 +66,11 @@ export function classifyConnectionError(error: unknown, origin: string, connectM
 
 /** The innermost error that has a code; of several addresses tried, the first one's. */
 function findRoot(error: unknown): { code: string; message: string } {
-  const coded = findInChain(error, (candidate): candidate is Error & { code: string } =>
-    candidate instanceof Error && 'code' in candidate && typeof candidate.code === 'string');
+  const coded = findInChain(
+    error,
+    (candidate): candidate is Error & { code: string } =>
+      candidate instanceof Error && 'code' in candidate && typeof candidate.code === 'string',
+  );
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return { code: coded?.code ?? '', message: cause instanceof Error ? cause.message : String(cause) };
 }

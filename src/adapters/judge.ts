@@ -15,14 +15,17 @@ export interface UpstreamReport {
   readonly hasRetryAfter: boolean;
 }
 
-const QUOTA_CODES = /insufficient_(quota|credits|balance)|billing|credit_balance|spend_limit_reached|organization_on_hold|payment_required/;
+const QUOTA_CODES =
+  /insufficient_(quota|credits|balance)|billing|credit_balance|spend_limit_reached|organization_on_hold|payment_required/;
 const QUOTA_WORDS =
   /credit balance|insufficient (credits?|balance|quota|funds)|exceeded your current quota|spend(ing)? limit|billing (hard )?limit|(out of|no( remaining)?|used all( \w+)?|more) credits|plan and billing|monthly (usage )?limit|payment required/;
 const AFFORDABLE_WORDS = /fewer max_tokens|lower max_tokens|can only afford/;
-const MODEL_CODES = /^(model_not_found|model_not_available|invalid_model|unknown_model|deploymentnotfound|model_decommissioned)$/;
+const MODEL_CODES =
+  /^(model_not_found|model_not_available|invalid_model|unknown_model|deploymentnotfound|model_decommissioned)$/;
 const MODEL_WORDS =
   /model ['"`]?[\w./:@-]*['"`]? ?(does not exist|not exist|not found|is not found|was not found|is not available|is not supported|has been (decommissioned|deprecated))|no such model|unknown model|invalid model|is not a valid model|model not exist/;
-const CONTEXT_CODES = /context_length_exceeded|context_window_exceeded|model_context_window|request_too_large|prompt_too_long/;
+const CONTEXT_CODES =
+  /context_length_exceeded|context_window_exceeded|model_context_window|request_too_large|prompt_too_long/;
 const CONTEXT_WORDS =
   /(maximum|max) context length|context (length|window|limit)( is| of|:)? ?(exceeded|\d)|exceeds? (the |this |your )?(model'?s? )?(\w+ )?(context|token limit|maximum number of (input )?tokens|input token)|prompt (is )?too long|input (is )?too long|input length and .?max_tokens.? exceed|reduce the length of the (messages|prompt|input)|too many (input )?tokens|input token count .*exceeds|request (entity )?too large|longer than the (model'?s )?(maximum )?context|larger than the (maximum )?context/;
 const CONTENT_CODES =
@@ -32,17 +35,37 @@ const CONTENT_WORDS =
 
 /** What an error event means as a status, for events that do not say. */
 const STATUS_OF_TYPE: Readonly<Record<string, number>> = {
-  invalid_request_error: 400, authentication_error: 401, invalid_api_key: 401, billing_error: 402, permission_error: 403,
-  not_found_error: 404, request_too_large: 413, rate_limit_error: 429, rate_limit_exceeded: 429, tokens: 429, requests: 429,
-  insufficient_quota: 429, context_length_exceeded: 400, content_filter: 400, content_policy_violation: 400, api_error: 500,
-  server_error: 500, internal_server_error: 500, timeout_error: 504, overloaded_error: 529, model_not_found: 404,
+  invalid_request_error: 400,
+  authentication_error: 401,
+  invalid_api_key: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
+  rate_limit_error: 429,
+  rate_limit_exceeded: 429,
+  tokens: 429,
+  requests: 429,
+  insufficient_quota: 429,
+  context_length_exceeded: 400,
+  content_filter: 400,
+  content_policy_violation: 400,
+  api_error: 500,
+  server_error: 500,
+  internal_server_error: 500,
+  timeout_error: 504,
+  overloaded_error: 529,
+  model_not_found: 404,
 };
 
 /** Names the class of an error answer, and the status it counts as. */
 export function judgeUpstream(report: UpstreamReport): { kind: FailureKind; status: number | undefined } {
   const implied = STATUS_OF_TYPE[report.type ?? ''] ?? STATUS_OF_TYPE[report.code ?? ''];
   const status = report.status ?? implied ?? (report.isInStream ? 500 : undefined);
-  return { kind: status === undefined ? 'upstream-error' : judgeStatus(status, report), status: report.status ?? implied };
+  return {
+    kind: status === undefined ? 'upstream-error' : judgeStatus(status, report),
+    status: report.status ?? implied,
+  };
 }
 
 function judgeStatus(status: number, report: UpstreamReport): FailureKind {

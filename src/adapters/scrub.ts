@@ -12,7 +12,10 @@ const MASK = '[redacted]';
 const KEY_SHAPES: readonly (readonly [RegExp, string])[] = [
   [/\b(bearer)\s+[\w.~+/*=-]{8,}/gi, `$1 ${MASK}`],
   [/\b(basic)\s+[\w+/=-]{12,}/gi, `$1 ${MASK}`],
-  [/\b((?:x-|x-goog-)?api[-_ ]?key|authorization|access[-_]?token|secret)(["']?\s*[:=]\s*["']?)(?!bearer\b|basic\b)[^\s"',;&}]{4,}/gi, `$1$2${MASK}`],
+  [
+    /\b((?:x-|x-goog-)?api[-_ ]?key|authorization|access[-_]?token|secret)(["']?\s*[:=]\s*["']?)(?!bearer\b|basic\b)[^\s"',;&}]{4,}/gi,
+    `$1$2${MASK}`,
+  ],
   [/\b(?:sk|rk|pk|gsk|xai|pplx|hf|key|or)[-_][\w*-]{8,}/gi, MASK],
   [/\bAIza[\w-]{20,}/g, MASK],
   [/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${MASK}@`],
@@ -37,5 +40,8 @@ export function createScrub(readSecrets: () => Iterable<string>): Scrub {
 function shorten(text: string): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= TEXT_BYTES_MAX) return text;
-  return `${bytes.subarray(0, TEXT_BYTES_MAX - 6).toString().replace(/\uFFFD+$/, '')}…`;
+  return `${bytes
+    .subarray(0, TEXT_BYTES_MAX - 6)
+    .toString()
+    .replace(/\uFFFD+$/, '')}…`;
 }

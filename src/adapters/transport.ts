@@ -32,8 +32,17 @@ export interface Transport {
 
 /** The operator may not set these: they belong to the connection. */
 const CONNECTION_HEADERS = new Set([
-  'connection', 'content-length', 'expect', 'host', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
-  'transfer-encoding', 'upgrade',
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
 ]);
 
 /** `Accept` by which an adapter asks for a stream. Servers are sent what the SDKs always send. */
@@ -60,7 +69,9 @@ export function createTransport(config: ProviderConfig, baseURL: URL, deps: Tran
       };
       const response = await send(url, request).catch((error: unknown) => {
         // An abort is the caller's own; the SDK knows its signal.
-        throw init?.signal?.aborted === true ? error : classifyConnectionError(error, url.origin, config.timeouts.connectMs);
+        throw init?.signal?.aborted === true
+          ? error
+          : classifyConnectionError(error, url.origin, config.timeouts.connectMs);
       });
       return checkResponse(response, expectsStream ? 'event-stream' : 'json');
     },
@@ -74,10 +85,18 @@ export function parseBaseURL(config: ProviderConfig, fallback: string): URL {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   const path = `providers.${config.name}.baseURL`;
   if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new SwitchgearError('invalid-config', `expected ${path} to be an http(s) URL, got: ${value.replace(/^.*@/, '…@')}`, { param: path });
+    throw new SwitchgearError(
+      'invalid-config',
+      `expected ${path} to be an http(s) URL, got: ${value.replace(/^.*@/, '…@')}`,
+      { param: path },
+    );
   }
   if (url.username !== '' || url.password !== '') {
-    throw new SwitchgearError('invalid-config', `expected ${path} to be without user and password (use headers), got: both`, { param: path });
+    throw new SwitchgearError(
+      'invalid-config',
+      `expected ${path} to be without user and password (use headers), got: both`,
+      { param: path },
+    );
   }
   return url;
 }
@@ -97,15 +116,28 @@ function createDispatcher(config: ProviderConfig, resolve: Resolve | undefined):
   const connect = { timeout: config.timeouts.connectMs };
   if (config.proxy !== undefined) {
     // The proxy resolves the name, and the operator chose the proxy.
-    return new ProxyAgent({ uri: config.proxy, ...limits, connectTimeout: connect.timeout, proxyTls: connect, requestTls: connect });
+    return new ProxyAgent({
+      uri: config.proxy,
+      ...limits,
+      connectTimeout: connect.timeout,
+      proxyTls: connect,
+      requestTls: connect,
+    });
   }
   if (config.allowPrivate) return new Agent({ ...limits, connect });
   return new Agent({ ...limits, connect: { ...connect, lookup: createGuardedLookup(resolve) } });
 }
 
-function sendByUndici(input: Parameters<Fetch>[0], init: RequestInit | undefined, dispatcher: Dispatcher | undefined): Promise<Response> {
+function sendByUndici(
+  input: Parameters<Fetch>[0],
+  init: RequestInit | undefined,
+  dispatcher: Dispatcher | undefined,
+): Promise<Response> {
   // undici's fetch and the built-in one are the same code in two versions; their types differ only by declaration.
-  const send = undiciFetch as unknown as (input: Parameters<Fetch>[0], init: RequestInit & { dispatcher?: Dispatcher | undefined }) => Promise<Response>;
+  const send = undiciFetch as unknown as (
+    input: Parameters<Fetch>[0],
+    init: RequestInit & { dispatcher?: Dispatcher | undefined },
+  ) => Promise<Response>;
   return send(input, { ...init, dispatcher });
 }
 
@@ -118,7 +150,8 @@ function resolveTarget(input: Parameters<Fetch>[0], baseURL: URL, config: Provid
       message: `expected the target of a request to be ${baseURL.origin}, got: ${url.origin}`,
     });
   }
-  for (const [name, value] of [...baseURL.searchParams, ...Object.entries(config.query)]) url.searchParams.set(name, value);
+  for (const [name, value] of [...baseURL.searchParams, ...Object.entries(config.query)])
+    url.searchParams.set(name, value);
   return url;
 }
 

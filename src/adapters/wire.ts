@@ -23,7 +23,9 @@ export const asCount = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
 
 /** The entries whose value is known, so that an absent field stays absent. */
-export function definedOnly<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
+export function definedOnly<Fields extends object>(
+  fields: Fields,
+): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
   const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
   // Only entries of `fields` that are not undefined are left.
   return Object.fromEntries(entries) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> };
@@ -51,10 +53,14 @@ export function mergeFields(body: WireObject, ...extras: readonly (WireObject | 
 
 /** Says that a request holds something this wire has no form for. */
 export const unsendable = (what: string, wire: string): AttemptError =>
-  new AttemptError({ kind: 'invalid-request', message: `expected the request to be sendable in the ${wire} format, got: ${what}` });
+  new AttemptError({
+    kind: 'invalid-request',
+    message: `expected the request to be sendable in the ${wire} format, got: ${what}`,
+  });
 
 /** Says that a 2xx answer is none. */
-export const falseSuccess = (message: string): AttemptError => new AttemptError({ kind: 'false-success', message, isMaybeBilled: true });
+export const falseSuccess = (message: string): AttemptError =>
+  new AttemptError({ kind: 'false-success', message, isMaybeBilled: true });
 
 /** Says that an answer broke on its way. */
 export const broken = (message: string, origin?: unknown): AttemptError =>

@@ -1,15 +1,29 @@
 /** The program itself: gives the command line and the process to `runCommandLine`, and ends with its exit code. */
 import { isatty } from 'node:tty';
-import type { StopSignal } from '../daemon/exit-code.ts';
+import { EXIT, type StopSignal } from '../daemon/exit-code.ts';
 import { runCommandLine } from './program.ts';
 import type { Output, Shell } from './shell.ts';
 
 function createOutput(stream: NodeJS.WriteStream & { readonly fd: number }): Output {
+  // What happened to a write is told to its writer, below; without a listener it would be an exception as well.
+  stream.on('error', () => undefined);
   return {
-    // A stream that broke reports it as an event too, below; the writer need not hear of it twice.
-    write: (text) => new Promise((resolve) => stream.write(text, () => resolve())),
+    write: (text) =>
+      new Promise((resolve) => {
+        stream.write(text, (error) => {
+          if (error !== null && error !== undefined) leave(error);
+          resolve();
+        });
+      }),
     isTerminal: isatty(stream.fd),
   };
+}
+
+/** Ends a program whose output nobody takes. A reader that has left (`| head`) wants no more, which is no error. */
+function leave(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  process.stderr.write(`switchgear: cannot write the output: ${error.message}\n`);
+  process.exit(EXIT.output);
 }
 
 function createShell(): Shell {
@@ -36,15 +50,6 @@ function createShell(): Shell {
     interruptedBy: () => interruptedBy,
   };
 }
-
-/** A reader that has left (`| head`) wants no more: that is its right, and no error. */
-function leaveWithReader(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-}
-
-process.stdout.on('error', leaveWithReader);
-process.stderr.on('error', () => undefined); // Nobody is left to tell.
 
 // `runCommandLine` never rejects. Exiting by hand: an idle connection must not keep the process.
 void runCommandLine(process.argv.slice(2), createShell()).then((code) => process.exit(code));

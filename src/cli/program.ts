@@ -31,7 +31,8 @@ Exit codes:
   64  usage: unknown command or option         75  try again later: overloaded, timed out, still running
   65  the request itself is at fault           76  a provider failed, or what answered is not Switchgear
   69  daemon unreachable, or its port taken    77  key, budget or permission missing
-  78  config, or Node too old                  130 interrupted (143: terminated)`;
+  74  the output cannot be written             78  config, or Node too old
+                                           130 interrupted (143: terminated)`;
 
 /** Runs `words`, the command line without Node and script. Never rejects. */
 export async function runCommandLine(words: readonly string[], shell: Shell): Promise<ExitCode> {

@@ -13,6 +13,8 @@ export const EXIT = {
   unavailable: 69,
   /** A mistake of ours: an exception nobody expected, or the service gave up. */
   crash: 70,
+  /** The output could not be written. */
+  output: 74,
   /** May succeed later: overloaded, rate-limited, timed out, still running. */
   temporary: 75,
   /** A provider failed for good, or what answered does not speak like Switchgear. */

@@ -1,36 +1,46 @@
 /**
- * The daemon's log: JSON lines on standard output, written in the background so that a slow reader of the log slows no
- * request. The price is that lines may still be on their way when the process wants to end: `close` waits for them.
+ * The daemon's log: JSON lines on standard output. Node's own stream is used, not pino's: that one writes to a pipe from
+ * a thread which a reader that stalls blocks for good, and the process then cannot exit. Here a slow reader costs memory
+ * up to a bound, then lines; it never delays a request or the end.
  */
-import { once } from 'node:events';
 import { pino, type Logger } from 'pino';
 
 /** Lines that wait for a reader; beyond, they are dropped. */
 const WAITING_MAX_BYTES = 16 * 1024 * 1024;
-const STANDARD_OUTPUT = 1;
+
+/** The part of Node's standard output that is used. */
+export type LogStream = Pick<NodeJS.WriteStream, 'write' | 'on' | 'off' | 'writableLength'>;
 
 export interface Log {
   readonly logger: Logger;
-  /** Resolves when everything is written, or when there is nobody to read it. */
-  close(): Promise<void>;
+  /** Resolves when all lines so far are written or given up. */
+  flush(): Promise<void>;
+  /** Stops listening to the stream. */
+  close(): void;
 }
 
 /** Opens the log at a level of pino. */
-export function openLog(level: string): Log {
-  const destination = pino.destination({ dest: STANDARD_OUTPUT, sync: false, minLength: 0, maxLength: WAITING_MAX_BYTES });
-  let isBroken = false;
-  // A reader that left must not end the daemon; pino itself goes quiet then.
-  destination.on('error', () => {
-    isBroken = true;
+export function openLog(level: string, stream: LogStream): Log {
+  let droppedLines = 0;
+  // A reader that has left must not end the daemon.
+  const ignore = (): void => undefined;
+  stream.on('error', ignore);
+  const options = { level, base: { service: 'switchgear' }, timestamp: pino.stdTimeFunctions.isoTime };
+  const logger = pino(options, {
+    write: (line) => {
+      if (stream.writableLength > WAITING_MAX_BYTES) {
+        droppedLines += 1;
+        return;
+      }
+      const missed = droppedLines;
+      droppedLines = 0;
+      stream.write(line);
+      if (missed > 0) logger.warn({ actor: 'daemon', droppedLines: missed }, 'the reader of this log is too slow: lines were dropped');
+    },
   });
-  const logger = pino({ level, base: { service: 'switchgear' }, timestamp: pino.stdTimeFunctions.isoTime }, destination);
   return {
     logger,
-    close: async () => {
-      if (isBroken) return;
-      const closed = once(destination, 'close').catch(() => undefined);
-      destination.end();
-      await closed;
-    },
+    flush: () => new Promise((resolve) => stream.write('', () => resolve())),
+    close: () => stream.off('error', ignore),
   };
 }

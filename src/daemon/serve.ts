@@ -15,7 +15,7 @@ import { systemClock } from '../runtime/system-clock.ts';
 import { explainListenError, isLoopback, renderUrl } from './address.ts';
 import { CRASH_GRACE_MS, drain, DRAIN_GRACE_MS, force, within, type Running } from './drain.ts';
 import { EXIT, SIGNAL_EXIT, type ExitCode, type StopSignal } from './exit-code.ts';
-import { openLog } from './log.ts';
+import { openLog, type LogStream } from './log.ts';
 import { watchSignals, type SignalSource, type SignalWatch } from './signals.ts';
 import { renderWelcome } from './welcome.ts';
 
@@ -29,8 +29,8 @@ export interface DaemonParts {
   readonly loadConfigFile: typeof loadConfigFile;
   readonly signals: SignalSource;
   readonly clock: Clock;
-  /** Undefined: JSON lines on standard output. */
-  readonly logger: Logger | undefined;
+  /** Where the log goes: standard output. */
+  readonly output: LogStream;
 }
 
 export interface DaemonOptions {
@@ -58,14 +58,14 @@ type Ending =
 /** Serves until something ends it. Resolves with the exit code; never rejects. */
 export async function runDaemon(options: DaemonOptions): Promise<ExitCode> {
   const parts: DaemonParts = {
-    startService, createHttpServer, loadConfigFile, signals: process, clock: systemClock, logger: undefined, ...options.parts,
+    startService, createHttpServer, loadConfigFile, signals: process, clock: systemClock, output: process.stdout, ...options.parts,
   };
   try {
     const config = await readConfig(options, parts);
-    if (parts.logger !== undefined) return await serve({ options, parts, config, logger: parts.logger });
-    const log = openLog(config.log.level);
+    const log = openLog(config.log.level, parts.output);
     const code = await serve({ options, parts, config, logger: log.logger }).catch((error: unknown) => fail(options, error));
-    await within({ clock: parts.clock, logger: log.logger }, LOG_MAX_MS, log.close());
+    await within({ clock: parts.clock, logger: log.logger }, LOG_MAX_MS, log.flush());
+    log.close();
     return code;
   } catch (error) {
     return fail(options, error);

@@ -1,6 +1,6 @@
 /** What an operator reads and does: the tree, providers, queue, costs, open requests, explanations. Plain JSON. */
 import type { FastifyInstance } from 'fastify';
-import { SwitchgearError } from '../contract/errors.ts';
+import type { SwitchgearError } from '../contract/errors.ts';
 import type { LedgerQuery } from '../contract/records.ts';
 import type { ChildState } from '../contract/state.ts';
 import { refuse } from './check.ts';

@@ -23,18 +23,17 @@ function parseJson(body: string): unknown {
 
 /** Walks level by level, so that no depth can exhaust the stack. */
 function checkNesting(root: unknown, depthMax: number): void {
-  let level: unknown[] = [root];
-  for (let depth = 0; level.length > 0; depth++) {
+  let level = [root].filter(isNested);
+  for (let depth = 1; level.length > 0; depth++) {
     if (depth > depthMax) throw new HttpRefusal(400, `expected the body to be nested at most ${depthMax} deep, got: more`);
-    const below: unknown[] = [];
-    for (const value of level) {
-      if (typeof value !== 'object' || value === null) continue;
-      // However it was escaped, this key would change objects that are built from the body.
-      if (Object.hasOwn(value, '__proto__')) throw new HttpRefusal(400, 'expected no field to be named __proto__, got: one');
-      for (const child of Object.values(value)) {
-        if (typeof child === 'object' && child !== null) below.push(child);
-      }
+    // However it was escaped, this key would change objects that are built from the body.
+    if (level.some((value) => Object.hasOwn(value, '__proto__'))) {
+      throw new HttpRefusal(400, 'expected no field to be named __proto__, got: one');
     }
-    level = below;
+    level = level.flatMap((value) => Object.values(value).filter(isNested));
   }
+}
+
+function isNested(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

@@ -11,20 +11,29 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 /** Any JSON object; fields beyond a schema's own are kept. */
 export const jsonObject = z.record(z.string(), z.unknown(), { error: 'an object' });
 
+const FUNCTION_NAME = 'a function name of 1 to 128 letters, digits, _, - and .';
+
+/** The name of a tool. */
+export const functionName = z.string({ error: FUNCTION_NAME }).regex(/^[\w.-]{1,128}$/, { error: FUNCTION_NAME });
+
+/** A text that says something. `what` is how the error message calls it. */
 export function text(what = 'a non-empty string'): z.ZodString {
   return z.string({ error: what }).min(1, { error: what });
 }
 
+/** Both ends included. */
 export function numberBetween(min: number, max: number): z.ZodNumber {
   const error = `a number from ${min} to ${max}`;
   return z.number({ error }).min(min, { error }).max(max, { error });
 }
 
+/** Both ends included. */
 export function integerBetween(min: number, max: number): z.ZodNumber {
   const error = `an integer from ${min} to ${max}`;
   return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
 }
 
+/** A boolean. */
 export function flag(): z.ZodBoolean {
   return z.boolean({ error: 'true or false' });
 }

@@ -8,7 +8,9 @@ import type { ReasoningDetails } from '../contract/request.ts';
 
 const PREFIX = 'switchgear:';
 const detailsSchema = z.object({ provider: z.string().min(1), blocks: z.array(z.unknown()) });
+/** Blocks with text: Anthropic's, and those in which our OpenAI adapter keeps a plain `reasoning_content`. */
 const thinkingSchema = z.object({ thinking: z.string() });
+const plainSchema = z.object({ field: z.literal('reasoning_content'), value: z.string() });
 
 /** One opaque string of everything there is. */
 export function sealReasoning(details: ReasoningDetails): string {
@@ -31,9 +33,11 @@ export function unsealReasoning(sealed: string): ReasoningDetails | undefined {
   }
 }
 
-/** The readable text of thinking blocks, if they have any. */
+/** The readable text of reasoning, if it has any. */
 export function readReasoningText(details: ReasoningDetails | undefined): string | undefined {
-  const texts = (details?.blocks ?? []).map((block) => thinkingSchema.safeParse(block).data?.thinking ?? '');
+  const texts = (details?.blocks ?? []).map(
+    (block) => thinkingSchema.safeParse(block).data?.thinking ?? plainSchema.safeParse(block).data?.value ?? '',
+  );
   const joined = texts.filter((thinking) => thinking !== '').join('\n');
   return joined === '' ? undefined : joined;
 }

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestOptions } from '../contract/request.ts';
 import { HttpRefusal } from './failure.ts';
 
-const TIMEOUT_MAX_MS = 2_147_483_647;
+const TIMEOUT_MAX_MS = 7 * 86_400_000;
 const FALLBACKS_MAX = 16;
 const NAME_PATTERN = /^[\w.:@/+-]{1,256}$/;
 const TENANT_PATTERN = /^[\w.:@-]{1,128}$/;

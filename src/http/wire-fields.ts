@@ -28,9 +28,9 @@ export class WireFieldCollector {
     return { wireFields: { wire: this.#wire, fields: Object.fromEntries(present) } };
   }
 
-  /** A content part of a kind we do not model. */
-  part(value: JsonObject, type: string, path: string): WirePart {
-    this.#names.push(join(path, type));
+  /** A content part we do not model, by its type or by the field that makes it so. */
+  part(value: JsonObject, name: string, path: string): WirePart {
+    this.#names.push(join(path, name));
     return { type: 'wire', wireFields: { wire: this.#wire, fields: value } };
   }
 

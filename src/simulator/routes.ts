@@ -116,7 +116,13 @@ function spoilAnswer(answer: Answer, fault: Fault | undefined): Answer {
     case 'filtered':
       return { ...answer, finish: 'content-filter' };
     case 'empty':
-      return { ...answer, tokens: [], calls: [], choices: 0 };
+      return {
+        ...answer,
+        tokens: [],
+        calls: [],
+        choices: 0,
+        usage: answer.usage && { ...answer.usage, outputTokens: 0 },
+      };
     default:
       return answer;
   }

@@ -8,30 +8,88 @@ const error = (message: string, code?: string | null, type?: string): unknown =>
 
 function judge(status: number | undefined, body: unknown, hasRetryAfter = false): FailureKind {
   const report = readErrorReport(body);
-  return judgeUpstream({ ...report, status: status ?? report.status, isInStream: status === undefined, hasRetryAfter }).kind;
+  return judgeUpstream({ ...report, status: status ?? report.status, isInStream: status === undefined, hasRetryAfter })
+    .kind;
 }
 
 describe('by status', () => {
   test.each<[number, FailureKind]>([
-    [400, 'invalid-request'], [401, 'unauthorized'], [402, 'quota-exhausted'], [403, 'unauthorized'], [404, 'model-not-found'],
-    [405, 'invalid-request'], [408, 'upstream-error'], [409, 'invalid-request'], [413, 'context-too-long'], [415, 'invalid-request'],
-    [418, 'invalid-request'], [422, 'invalid-request'], [429, 'rate-limited'], [499, 'invalid-request'], [500, 'upstream-error'],
-    [501, 'upstream-error'], [502, 'upstream-error'], [503, 'upstream-error'], [504, 'upstream-error'], [520, 'upstream-error'],
-    [524, 'upstream-error'], [529, 'overloaded'], [599, 'upstream-error'],
+    [400, 'invalid-request'],
+    [401, 'unauthorized'],
+    [402, 'quota-exhausted'],
+    [403, 'unauthorized'],
+    [404, 'model-not-found'],
+    [405, 'invalid-request'],
+    [408, 'upstream-error'],
+    [409, 'invalid-request'],
+    [413, 'context-too-long'],
+    [415, 'invalid-request'],
+    [418, 'invalid-request'],
+    [422, 'invalid-request'],
+    [429, 'rate-limited'],
+    [499, 'invalid-request'],
+    [500, 'upstream-error'],
+    [501, 'upstream-error'],
+    [502, 'upstream-error'],
+    [503, 'upstream-error'],
+    [504, 'upstream-error'],
+    [520, 'upstream-error'],
+    [524, 'upstream-error'],
+    [529, 'overloaded'],
+    [599, 'upstream-error'],
   ])('%i without words is %s', (status, kind) => {
-    for (const body of [undefined, '', null, {}, [], { error: null }, { error: {} }]) expect(judge(status, body)).toBe(kind);
+    for (const body of [undefined, '', null, {}, [], { error: null }, { error: {} }])
+      expect(judge(status, body)).toBe(kind);
   });
 });
 
 describe('a 429', () => {
   test.each<[string, unknown, boolean, FailureKind]>([
-    ['insufficient_quota, even with a Retry-After', error('You exceeded your current quota, please check your plan and billing details.', 'insufficient_quota', 'insufficient_quota'), true, 'quota-exhausted'],
-    ['billing_hard_limit_reached', error('Billing hard limit has been reached', 'billing_hard_limit_reached'), false, 'quota-exhausted'],
-    ['a spend limit', error("You have reached your specified API usage limits: spend limit reached", null, 'rate_limit_error'), false, 'quota-exhausted'],
+    [
+      'insufficient_quota, even with a Retry-After',
+      error(
+        'You exceeded your current quota, please check your plan and billing details.',
+        'insufficient_quota',
+        'insufficient_quota',
+      ),
+      true,
+      'quota-exhausted',
+    ],
+    [
+      'billing_hard_limit_reached',
+      error('Billing hard limit has been reached', 'billing_hard_limit_reached'),
+      false,
+      'quota-exhausted',
+    ],
+    [
+      'a spend limit',
+      error('You have reached your specified API usage limits: spend limit reached', null, 'rate_limit_error'),
+      false,
+      'quota-exhausted',
+    ],
     ['credit_balance_exhausted', error('no more', 'credit_balance_exhausted'), false, 'quota-exhausted'],
-    ['a quota that says when it is back', error('You exceeded your current quota. Please retry in 34s.', null), true, 'rate-limited'],
-    ['a limit that advertises billing', error('Rate limit reached. You can increase it by adding a payment method: https://x/account/billing', 'rate_limit_exceeded', 'requests'), false, 'rate-limited'],
-    ['an acceleration limit', error('Number of request tokens has exceeded your rate of increase', null, 'rate_limit_error'), true, 'rate-limited'],
+    [
+      'a quota that says when it is back',
+      error('You exceeded your current quota. Please retry in 34s.', null),
+      true,
+      'rate-limited',
+    ],
+    [
+      'a limit that advertises billing',
+      error(
+        'Rate limit reached. You can increase it by adding a payment method: https://x/account/billing',
+        'rate_limit_exceeded',
+        'requests',
+      ),
+      false,
+      'rate-limited',
+    ],
+    [
+      'an acceleration limit',
+      error('Number of request tokens has exceeded your rate of increase', null, 'rate_limit_error'),
+      true,
+      'rate-limited',
+    ],
     ['overload in disguise', error('Overloaded', null, 'overloaded_error'), false, 'overloaded'],
   ])('%s', (_title, body, hasRetryAfter, kind) => {
     expect(judge(429, body, hasRetryAfter)).toBe(kind);
@@ -41,10 +99,27 @@ describe('a 429', () => {
 describe('money', () => {
   test.each<[number, unknown, FailureKind]>([
     [402, error('Insufficient Balance', 'invalid_request_error'), 'quota-exhausted'],
-    [402, error('This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 1234.'), 'invalid-request'],
-    [400, error('Your credit balance is too low to access the Anthropic API.', undefined, 'invalid_request_error'), 'quota-exhausted'],
+    [
+      402,
+      error(
+        'This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 1234.',
+      ),
+      'invalid-request',
+    ],
+    [
+      400,
+      error('Your credit balance is too low to access the Anthropic API.', undefined, 'invalid_request_error'),
+      'quota-exhausted',
+    ],
     [403, error('Your team has used all available credits'), 'quota-exhausted'],
-    [400, { type: 'error', error: { type: 'invalid_request_error', message: 'x', details: { error_code: 'contract_spend_limit_reached' } } }, 'quota-exhausted'],
+    [
+      400,
+      {
+        type: 'error',
+        error: { type: 'invalid_request_error', message: 'x', details: { error_code: 'contract_spend_limit_reached' } },
+      },
+      'quota-exhausted',
+    ],
   ])('%i %j', (status, body, kind) => {
     expect(judge(status, body)).toBe(kind);
   });
@@ -59,7 +134,7 @@ describe('too long', () => {
     'Please reduce the length of the messages or completion.',
     'The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).',
     'Input is too long for requested model.',
-    'This endpoint\'s maximum context length is 200000 tokens.',
+    "This endpoint's maximum context length is 200000 tokens.",
     'the request exceeds the available context size',
     'Too many tokens: max tokens must be less than or equal to 4096',
     'Prompt contains 40000 tokens, too large for model with 32768 maximum context length',
@@ -70,15 +145,28 @@ describe('too long', () => {
 
   test('a code is enough, and a maximum of output tokens is something else', () => {
     expect(judge(400, error('', 'context_length_exceeded'))).toBe('context-too-long');
-    expect(judge(400, error('max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens for claude-3'))).toBe('invalid-request');
-    expect(judge(400, error('max_tokens is too large: 100000. This model supports at most 16384 completion tokens', 'invalid_value'))).toBe('invalid-request');
+    expect(
+      judge(400, error('max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens for claude-3')),
+    ).toBe('invalid-request');
+    expect(
+      judge(
+        400,
+        error('max_tokens is too large: 100000. This model supports at most 16384 completion tokens', 'invalid_value'),
+      ),
+    ).toBe('invalid-request');
   });
 });
 
 describe('content policy', () => {
   test.each<[number, unknown]>([
     [400, error('Your request was rejected as a result of our safety system.', 'content_policy_violation')],
-    [400, error("The response was filtered due to the prompt triggering Azure OpenAI's content management policy.", 'content_filter')],
+    [
+      400,
+      error(
+        "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+        'content_filter',
+      ),
+    ],
     [400, { error: { message: 'filtered', innererror: { code: 'ResponsibleAIPolicyViolation' } } }],
     [400, error('Output blocked by content filtering policy', undefined, 'invalid_request_error')],
     [403, error('anthropic/claude requires moderation and your input was flagged for "violence".', '403')],
@@ -102,8 +190,12 @@ describe('models', () => {
   });
 
   test('a feature the model lacks is no missing model', () => {
-    expect(judge(400, error('"thinking.type.enabled" is not supported for this model. Use adaptive.'))).toBe('invalid-request');
-    expect(judge(400, error("Unsupported parameter: 'temperature' is not supported with this model."))).toBe('invalid-request');
+    expect(judge(400, error('"thinking.type.enabled" is not supported for this model. Use adaptive.'))).toBe(
+      'invalid-request',
+    );
+    expect(judge(400, error("Unsupported parameter: 'temperature' is not supported with this model."))).toBe(
+      'invalid-request',
+    );
   });
 });
 
@@ -136,7 +228,10 @@ describe('the words of an error', () => {
     [{ detail: [{ loc: ['body'], msg: 'field required' }] }, 'field required'],
     [{ object: 'error', message: { detail: [{ msg: 'extra_forbidden' }] } }, 'extra_forbidden'],
     [{ error: { message: 'Provider returned error', metadata: { raw: 'prompt is too long' } } }, 'prompt is too long'],
-    ['<html><head><title>502 Bad Gateway</title><style>x{}</style></head><body>nginx</body></html>', '502 Bad Gateway nginx'],
+    [
+      '<html><head><title>502 Bad Gateway</title><style>x{}</style></head><body>nginx</body></html>',
+      '502 Bad Gateway nginx',
+    ],
   ])('%j', (body, words) => {
     expect(readErrorReport(body).message).toContain(words);
   });

@@ -8,14 +8,46 @@ import { createOpenaiAdapter } from '../../src/adapters/openai/openai.ts';
 import type { Adapter, Feature } from '../../src/contract/adapter.ts';
 import type { FailureKind } from '../../src/contract/failures.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
-import { CANARY_KEY, collectStream, createCall, createEmbedCall, createProviderConfig, rejectionOf, tryStream } from '../support/adapter-calls.ts';
-import { hasRecordings, loadRecordings, openRecordedServer, type Recording, type RecordedServer } from '../support/recorded.ts';
-import { expectedOfChat, expectedOfChatStream, expectedOfMessage, expectedOfMessageStream, expectedVectors } from '../support/recorded-expectations.ts';
+import {
+  CANARY_KEY,
+  collectStream,
+  createCall,
+  createEmbedCall,
+  createProviderConfig,
+  rejectionOf,
+  tryStream,
+} from '../support/adapter-calls.ts';
+import {
+  hasRecordings,
+  loadRecordings,
+  openRecordedServer,
+  type Recording,
+  type RecordedServer,
+} from '../support/recorded.ts';
+import {
+  expectedOfChat,
+  expectedOfChatStream,
+  expectedOfMessage,
+  expectedOfMessageStream,
+  expectedVectors,
+} from '../support/recorded-expectations.ts';
 
 /** Every error among the recordings, as the provider and the table class it. The two `undefined` statuses came inside streams. */
-const EXPECTED_FAILURES: readonly { readonly host: string; readonly status: number | undefined; readonly says: string; readonly kind: FailureKind; readonly count: number }[] = [
+const EXPECTED_FAILURES: readonly {
+  readonly host: string;
+  readonly status: number | undefined;
+  readonly says: string;
+  readonly kind: FailureKind;
+  readonly count: number;
+}[] = [
   { host: 'api.perplexity.ai', status: 401, says: 'Invalid API key', kind: 'unauthorized', count: 1 },
-  { host: 'api.deepseek.com', status: 400, says: 'maximum context length is 1048565', kind: 'context-too-long', count: 1 },
+  {
+    host: 'api.deepseek.com',
+    status: 400,
+    says: 'maximum context length is 1048565',
+    kind: 'context-too-long',
+    count: 1,
+  },
   { host: 'ollama.com', status: 400, says: 'prompt too long', kind: 'context-too-long', count: 1 },
   { host: 'openrouter.ai', status: 400, says: 'maximum context length is 200000', kind: 'context-too-long', count: 1 },
   { host: 'api.openai.com', status: 404, says: 'this-model-does-not-exist', kind: 'model-not-found', count: 1 },
@@ -40,14 +72,17 @@ describe.skipIf(!hasRecordings)('recorded calls (skipped where ../shared/data/re
     server = await openRecordedServer(recordings);
   });
   afterAll(async () => {
-    await Promise.all(adapters.map((adapter) => adapter.close?.()));
+    await Promise.all(adapters.map(async (adapter) => adapter.close?.()));
     await server.close();
   });
 
   /** The host matters for what is sent and for the encoding of vectors; its dialect is asked for by name where it does. */
   function adapterFor(recording: Recording): Adapter {
     const create = recording.kind === 'messages' ? createAnthropicAdapter : createOpenaiAdapter;
-    const config = createProviderConfig({ adapter: recording.kind === 'messages' ? 'anthropic' : 'openai', baseURL: server.urlOf(recording) });
+    const config = createProviderConfig({
+      adapter: recording.kind === 'messages' ? 'anthropic' : 'openai',
+      baseURL: server.urlOf(recording),
+    });
     const adapter = create(config, { fetch: undefined, clock: systemClock });
     adapters.push(adapter);
     return adapter;
@@ -55,53 +90,83 @@ describe.skipIf(!hasRecordings)('recorded calls (skipped where ../shared/data/re
 
   test('every recording is read: none is left out', () => {
     const counts = Object.groupBy(recordings, ({ kind }) => kind);
-    console.log(`recorded calls read: ${answered.length} answers (${answered.filter(({ isStream }) => isStream).length} streams), ${failed.length} failures`);
-    expect({ chat: counts.chat?.length, messages: counts.messages?.length, embeddings: counts.embeddings?.length })
-      .toEqual({ chat: 396, messages: 181, embeddings: 17 });
+    console.log(
+      `recorded calls read: ${answered.length} answers (${answered.filter(({ isStream }) => isStream).length} streams), ${failed.length} failures`,
+    );
+    expect({
+      chat: counts.chat?.length,
+      messages: counts.messages?.length,
+      embeddings: counts.embeddings?.length,
+    }).toEqual({ chat: 396, messages: 181, embeddings: 17 });
     expect(answered.length + failed.length).toBe(594);
     expect(EXPECTED_FAILURES.reduce((sum, { count }) => sum + count, 0)).toBe(failed.length);
   });
 
-  test.each(answered.filter(({ kind, isStream }) => kind !== 'embeddings' && !isStream).map((recording) => [recording.index, recording.host, recording] as const))(
-    'answer %i of %s is read exactly as it was recorded', async (_index, _host, recording) => {
-      const reply = await adapterFor(recording).send(createCall());
-      const expected = recording.kind === 'messages' ? expectedOfMessage(recording.body) : expectedOfChat(recording.body);
-      expect({ text: reply.text, toolCalls: reply.toolCalls, finishReason: reply.finishReason, usage: reply.usage }).toEqual(expected.answer);
-      expect(reply.reasoningDetails !== undefined).toBe(expected.hasReasoningDetails);
-      expect(reply.wireBody?.body).toEqual(JSON.parse(recording.body));
-    });
+  test.each(
+    answered
+      .filter(({ kind, isStream }) => kind !== 'embeddings' && !isStream)
+      .map((recording) => [recording.index, recording.host, recording] as const),
+  )('answer %i of %s is read exactly as it was recorded', async (_index, _host, recording) => {
+    const reply = await adapterFor(recording).send(createCall());
+    const expected = recording.kind === 'messages' ? expectedOfMessage(recording.body) : expectedOfChat(recording.body);
+    expect({
+      text: reply.text,
+      toolCalls: reply.toolCalls,
+      finishReason: reply.finishReason,
+      usage: reply.usage,
+    }).toEqual(expected.answer);
+    expect(reply.reasoningDetails !== undefined).toBe(expected.hasReasoningDetails);
+    expect(reply.wireBody?.body).toEqual(JSON.parse(recording.body));
+  });
 
-  test.each(answered.filter(({ isStream }) => isStream).map((recording) => [recording.index, recording.host, recording] as const))(
-    'stream %i of %s is read exactly as it was recorded', async (_index, _host, recording) => {
-      const { text, reasoning, toolCalls, finishReason, usage, parts } = await collectStream(adapterFor(recording), createCall());
-      const expected = recording.kind === 'messages' ? expectedOfMessageStream(recording.body) : expectedOfChatStream(recording.body);
-      expect({ text, reasoning, toolCalls, finishReason, usage }).toEqual(expected);
-      expect(parts.filter(({ type }) => type === 'finish')).toHaveLength(1);
-    });
+  test.each(
+    answered
+      .filter(({ isStream }) => isStream)
+      .map((recording) => [recording.index, recording.host, recording] as const),
+  )('stream %i of %s is read exactly as it was recorded', async (_index, _host, recording) => {
+    const { text, reasoning, toolCalls, finishReason, usage, parts } = await collectStream(
+      adapterFor(recording),
+      createCall(),
+    );
+    const expected =
+      recording.kind === 'messages' ? expectedOfMessageStream(recording.body) : expectedOfChatStream(recording.body);
+    expect({ text, reasoning, toolCalls, finishReason, usage }).toEqual(expected);
+    expect(parts.filter(({ type }) => type === 'finish')).toHaveLength(1);
+  });
 
-  test.each(answered.filter(({ kind }) => kind === 'embeddings').map((recording) => [recording.index, recording.host, recording] as const))(
-    'embedding %i of %s gives the recorded vectors', async (_index, _host, recording) => {
-      const { vectors, promptTokens } = expectedVectors(recording.body, recording.host);
-      const adapter = recording.host === 'api.perplexity.ai' ? perplexityAdapter(recording) : adapterFor(recording);
-      const reply = await adapter.embed?.(createEmbedCall(vectors.map((_, index) => `text ${index}`)));
-      expect(reply?.vectors).toEqual(vectors);
-      expect(reply?.usage.inputTokens).toBe(promptTokens);
-    });
+  test.each(
+    answered
+      .filter(({ kind }) => kind === 'embeddings')
+      .map((recording) => [recording.index, recording.host, recording] as const),
+  )('embedding %i of %s gives the recorded vectors', async (_index, _host, recording) => {
+    const { vectors, promptTokens } = expectedVectors(recording.body, recording.host);
+    const adapter = recording.host === 'api.perplexity.ai' ? perplexityAdapter(recording) : adapterFor(recording);
+    const reply = await adapter.embed?.(createEmbedCall(vectors.map((_, index) => `text ${index}`)));
+    expect(reply?.vectors).toEqual(vectors);
+    expect(reply?.usage.inputTokens).toBe(promptTokens);
+  });
 
   /** Perplexity's vectors are known by its host alone, so its real base URL is kept and only the socket is another. */
   function perplexityAdapter(recording: Recording): Adapter {
     const config = createProviderConfig({ adapter: 'openai', baseURL: 'https://api.perplexity.ai/v1' });
-    const toServer: typeof fetch = (input, init) => fetch(`${server.urlOf(recording)}${new URL(input instanceof Request ? input.url : input).pathname}`, init);
+    const toServer: typeof fetch = (input, init) =>
+      fetch(`${server.urlOf(recording)}${new URL(input instanceof Request ? input.url : input).pathname}`, init);
     return createOpenaiAdapter(config, { fetch: toServer, clock: systemClock });
   }
 
   test.each(EXPECTED_FAILURES)('$host: "$says" ($status) is $kind', async ({ host, status, says, kind, count }) => {
-    const matching = failed.filter((recording) =>
-      recording.host === host && recording.body.includes(says) && (isBrokenStream(recording) ? status === undefined : recording.status === status));
+    const matching = failed.filter(
+      (recording) =>
+        recording.host === host &&
+        recording.body.includes(says) &&
+        (isBrokenStream(recording) ? status === undefined : recording.status === status),
+    );
     expect(matching).toHaveLength(count);
     for (const recording of matching) {
       const adapter = adapterFor(recording);
-      const error = recording.isStream ? (await tryStream(adapter, createCall())).error : await rejectionOf(adapter.send(createCall()));
+      const error = recording.isStream
+        ? (await tryStream(adapter, createCall())).error
+        : await rejectionOf(adapter.send(createCall()));
       const failure = adapter.classify(error);
       expect(failure.kind).toBe(kind);
       expect(failure.message).toContain(says);

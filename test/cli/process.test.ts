@@ -1,11 +1,11 @@
 /** The program as a process: pipes, signals, and the script in front of it that must run under any Node. */
 import { spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { spawnCli } from '../daemon/daemon-process.ts';
+import { MAIN, spawnCli } from '../daemon/daemon-process.ts';
 import { always, chunkOf, completionOf, startScriptedDaemon } from './scripted-daemon.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/switchgear.js', import.meta.url));
@@ -48,6 +48,19 @@ describe('the process', () => {
     expect(await child.exit).toEqual({ code, signal: null });
     await daemon.abandoned;
     expect(child.stderr()).toBe('switchgear: interrupted\n');
+  });
+
+  test('an output that cannot be written is told, and ends with 74', async () => {
+    await using daemon = await startScriptedDaemon(always(200, completionOf('ok')));
+    // A file opened for reading refuses to be written, everywhere.
+    const file = await open(BIN, 'r');
+    const child = spawn(process.execPath, ['--no-warnings', MAIN, 'complete', 'Hi', '--url', daemon.url], { stdio: ['ignore', file.fd, 'pipe'] });
+    let err = '';
+    child.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    await file.close();
+    expect(code).toBe(74);
+    expect(err).toMatch(/^switchgear: cannot write the output: /);
   });
 
   test('writes an answer larger than a pipe whole before it ends', async () => {

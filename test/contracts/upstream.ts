@@ -17,13 +17,26 @@ export interface ScriptedAnswer {
 /** The classes of refusal every wire has an error answer for. */
 export type ScriptedFailure = Extract<
   FailureKind,
-  'rate-limited' | 'quota-exhausted' | 'unauthorized' | 'model-not-found' | 'context-too-long' | 'content-filtered' | 'invalid-request' | 'upstream-error' | 'overloaded'
+  | 'rate-limited'
+  | 'quota-exhausted'
+  | 'unauthorized'
+  | 'model-not-found'
+  | 'context-too-long'
+  | 'content-filtered'
+  | 'invalid-request'
+  | 'upstream-error'
+  | 'overloaded'
 >;
 
 export type UpstreamScript =
   | { readonly kind: 'answer'; readonly answer: ScriptedAnswer }
   /** `echo` is put into the error text, as providers echo what they were sent; `retryAfterSeconds` goes where the wire has it. */
-  | { readonly kind: 'failure'; readonly failure: ScriptedFailure; readonly retryAfterSeconds?: number; readonly echo?: string }
+  | {
+      readonly kind: 'failure';
+      readonly failure: ScriptedFailure;
+      readonly retryAfterSeconds?: number;
+      readonly echo?: string;
+    }
   /** An error event after the first piece of a stream. */
   | { readonly kind: 'failure-inside'; readonly failure: 'upstream-error' | 'overloaded' }
   /** One piece of an answer, then the connection is dropped. */
@@ -73,7 +86,9 @@ export interface UpstreamServer {
 }
 
 export const plainAnswer: ScriptedAnswer = {
-  text: 'Über allen Gipfeln ist Ruh 🌲', finishReason: 'stop', usage: { inputTokens: 12, outputTokens: 9 },
+  text: 'Über allen Gipfeln ist Ruh 🌲',
+  finishReason: 'stop',
+  usage: { inputTokens: 12, outputTokens: 9 },
 };
 
 export type Respond = (request: ReceivedRequest, response: ServerResponse, raw: IncomingMessage) => void;
@@ -86,7 +101,12 @@ export async function openUpstream(respond: Respond): Promise<UpstreamServer> {
     const chunks: Buffer[] = [];
     raw.on('data', (chunk: Buffer) => chunks.push(chunk));
     raw.on('end', () => {
-      const request = { method: raw.method ?? '', path: raw.url ?? '', headers: raw.headers, body: Buffer.concat(chunks).toString('utf8') };
+      const request = {
+        method: raw.method ?? '',
+        path: raw.url ?? '',
+        headers: raw.headers,
+        body: Buffer.concat(chunks).toString('utf8'),
+      };
       received.push(request);
       respond(request, response, raw);
     });
@@ -104,10 +124,11 @@ export async function openUpstream(respond: Respond): Promise<UpstreamServer> {
     url: `http://127.0.0.1:${port}`,
     received,
     connections: () => sockets.size,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
 }
 
@@ -124,14 +145,19 @@ export function createResponder(script: UpstreamScript, wire: WireScripts): Resp
     const other = wire.respondOther(request.path, request.body);
     if (script.kind === 'failure') return respondFailure(script, wire, response);
     if (other !== undefined) return void response.writeHead(200, { 'content-type': 'application/json' }).end(other);
-    if (script.kind === 'page') return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html><title>Welcome</title></html>');
+    if (script.kind === 'page')
+      return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html><title>Welcome</title></html>');
     if (script.kind === 'silent' || script.kind === 'unreachable') return;
     if (wire.isStream(raw, request.body)) respondStream(script, wire, response);
     else respondWhole(script, wire, response);
   };
 }
 
-function respondFailure(script: UpstreamScript & { kind: 'failure' }, wire: WireScripts, response: ServerResponse): void {
+function respondFailure(
+  script: UpstreamScript & { kind: 'failure' },
+  wire: WireScripts,
+  response: ServerResponse,
+): void {
   const { status, body } = wire.renderFailure(script.failure, script.echo ?? '');
   const retryAfter = script.retryAfterSeconds === undefined ? {} : { 'retry-after': String(script.retryAfterSeconds) };
   response.writeHead(status, { 'content-type': 'application/json', ...retryAfter }).end(body);
@@ -140,7 +166,10 @@ function respondFailure(script: UpstreamScript & { kind: 'failure' }, wire: Wire
 function respondWhole(script: UpstreamScript, wire: WireScripts, response: ServerResponse): void {
   const body = wire.renderAnswer(script.kind === 'answer' ? script.answer : plainAnswer);
   if (script.kind === 'answer') return void response.writeHead(200, { 'content-type': 'application/json' }).end(body);
-  response.writeHead(200, { 'content-type': 'application/json', ...(script.kind === 'cut' && { 'content-length': Buffer.byteLength(body) }) });
+  response.writeHead(200, {
+    'content-type': 'application/json',
+    ...(script.kind === 'cut' && { 'content-length': Buffer.byteLength(body) }),
+  });
   if (script.kind === 'malformed') return void response.end(body.slice(0, body.length / 2));
   response.write(body.slice(0, body.length / 2), () => {
     if (script.kind === 'cut') response.destroy();

@@ -101,6 +101,23 @@ describe('a started daemon', () => {
   });
 });
 
+test('a reader of the log that stalls delays neither a request nor the end', async () => {
+  await using config = await writeConfig(CONFIG);
+  await using daemon = await startDaemon(config.file);
+  daemon.process.stdout?.pause();
+  // More lines than the pipe and its reader's buffer hold.
+  for (let round = 0; round < 40; round += 1) {
+    const answers = await Promise.all(Array.from({ length: 25 }, () => ask(daemon.url, 'Hello')));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+  }
+  const exited = new Promise<number | null>((resolve) => daemon.process.once('exit', resolve));
+  const before = performance.now();
+  daemon.process.kill('SIGTERM');
+  expect(await exited).toBe(0);
+  expect(performance.now() - before).toBeLessThan(3_000);
+  daemon.process.stdout?.resume();
+});
+
 describe('stopping', () => {
   test('writes every line of its log, in order, before it ends', async () => {
     await using config = await writeConfig(CONFIG);

@@ -1,10 +1,11 @@
 /** What cannot be provoked from outside: a service that gives up, an exception nobody caught, a stop that hangs. */
 import { EventEmitter } from 'node:events';
+import { Writable } from 'node:stream';
 import { fastify } from 'fastify';
-import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { Events } from '../../src/contract/events.ts';
 import type { Service } from '../../src/contract/service.ts';
+import type { LogStream } from '../../src/daemon/log.ts';
 import { runDaemon, type DaemonParts } from '../../src/daemon/serve.ts';
 import type { SignalSource } from '../../src/daemon/signals.ts';
 import { resolveConfig } from '../../src/config/resolve.ts';
@@ -42,10 +43,13 @@ function startRig(stop: () => Promise<void>, parts: Partial<DaemonParts> = {}, b
       return stop();
     },
   };
-  const logger = pino({ level: 'info' }, { write: (line: string) => {
-    log.push(line);
-    if (line.includes('"listening"')) listening.resolve();
-  } });
+  const output = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      log.push(chunk.toString());
+      if (chunk.includes('"listening"')) listening.resolve();
+      done();
+    },
+  });
   const resolution = resolveConfig({ http: { port: 0 }, providers: { local: { adapter: 'mock', models: ['m'] } } }, { env: {} });
   const exit = runDaemon({
     configFile: 'switchgear.yaml',
@@ -61,7 +65,7 @@ function startRig(stop: () => Promise<void>, parts: Partial<DaemonParts> = {}, b
       loadConfigFile: async () => resolution,
       signals: signals as unknown as SignalSource, // An emitter has the two methods that are used.
       clock,
-      logger,
+      output: output as unknown as LogStream, // A stream in memory has the members that are used.
       ...parts,
     },
   });

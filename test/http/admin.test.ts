@@ -106,7 +106,7 @@ describe('admin acts', () => {
     expect(edge.service.verbs).toEqual([]);
   });
 
-  test('test a provider and tell what went wrong', async () => {
+  test('try a provider and tell what went wrong', async () => {
     await using edge = await startEdge();
     expect(await (await edge.post('/admin/providers/first/test', '')).json()).toEqual({ ok: true, latencyMs: 7 });
     edge.service.testFailure = new SwitchgearError('timeout', 'too slow', { provider: 'first' });

@@ -82,8 +82,8 @@ describe('an unstreamed message', () => {
       tools: [{ name: 'weather', description: 'tells', input_schema: schema }],
       tool_choice: { type: 'any' },
       stop_sequences: ['END'],
-      temperature: 0.5,
-      top_p: 0.9,
+      // The client's types no longer have these, its wire does.
+      ...Object.fromEntries([['temperature', 0.5], ['top_p', 0.9]]),
       metadata: { user_id: 'ann' },
       service_tier: 'auto',
       output_config: { effort: 'high', format: { type: 'json_schema', schema: { ...schema } } },

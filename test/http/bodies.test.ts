@@ -83,6 +83,7 @@ describe('a chat completion is refused with the field named when', () => {
     ['tools', { tools: {} }],
     ['tools[0].function', { tools: [{ type: 'function' }] }],
     ['tools[0].function.name', { tools: [{ type: 'function', function: {} }] }],
+    ['tools[0].function.name', { tools: [{ type: 'function', function: { name: 'a b' } }] }],
     ['tools[0].function.parameters', { tools: [{ type: 'function', function: { name: 'f', parameters: 'x' } }] }],
     ['tool_choice', { tool_choice: 'maybe' }],
     ['tool_choice.function.name', { tool_choice: { type: 'function', function: {} } }],
@@ -187,7 +188,7 @@ describe('fields of the OpenAI wire', () => {
         { role: 'user', content: [{ type: 'text', text: 'a', cache_control }, audio] },
         { role: 'assistant', content: null, tool_calls: [custom] },
       ],
-      tools: [{ type: 'function', function: { name: 'f' }, cache_control }],
+      tools: [{ type: 'function', function: { name: 'f' }, cache_control }, { type: 'function', function: { name: 'g', examples: [1] } }],
     });
     const wire = 'openai';
     expect(edge.service.lastRequest).toEqual({
@@ -197,11 +198,14 @@ describe('fields of the OpenAI wire', () => {
         { role: 'user', content: [{ type: 'text', text: 'a', wireFields: { wire, fields: { cache_control } } }, { type: 'wire', wireFields: { wire, fields: audio } }] },
         { role: 'assistant', content: null, wireFields: { wire, fields: { tool_calls: [custom] } } },
       ],
-      tools: [{ name: 'f', wireFields: { wire, fields: { cache_control } } }],
+      tools: [
+        { name: 'f', wireFields: { wire, fields: { cache_control } } },
+        { name: 'g', wireFields: { wire, fields: { function: { name: 'g', examples: [1] } } } },
+      ],
       wireFields: { wire, fields: expect.anything() },
     });
     expect(Object.keys(edge.service.lastRequest.wireFields?.fields ?? {})).toEqual([
-      'messages[0].name', 'messages[1].content[0].cache_control', 'messages[1].content[1].input_audio', 'messages[2].tool_calls', 'tools[0].cache_control',
+      'messages[0].name', 'messages[1].content[0].cache_control', 'messages[1].content[1].input_audio', 'messages[2].tool_calls', 'tools[0].cache_control', 'tools[1].function',
     ]);
     expect(JSON.stringify(edge.service.lastRequest.wireFields?.fields)).toBe('{}');
   });
@@ -253,10 +257,9 @@ describe('fields of the Anthropic wire', () => {
         { role: 'system', content: [{ type: 'text', text: 's', wireFields }] },
         { role: 'user', content: [{ type: 'wire', wireFields: { wire, fields: document } }] },
         {
-          role: 'assistant', content: null,
-          tool_calls: [{ id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } }],
+          role: 'assistant',
+          content: [{ type: 'wire', wireFields: { wire, fields: use } }],
           reasoningDetails: { provider: 'claude', blocks: [thinking] },
-          wireFields: { wire, fields: { content: [thinking, use] } },
         },
         { role: 'tool', tool_call_id: 'a', content: 'x', wireFields },
       ],
@@ -264,7 +267,7 @@ describe('fields of the Anthropic wire', () => {
       wireFields: { wire, fields: expect.anything() },
     });
     expect(Object.keys(edge.service.lastRequest.wireFields?.fields ?? {})).toEqual([
-      'system[0].cache_control', 'messages[0].content[0].document', 'messages[1].content[1].cache_control', 'messages[1].content',
+      'system[0].cache_control', 'messages[0].content[0].document', 'messages[1].content[1].cache_control',
       'messages[2].content[0].cache_control', 'tools[0].cache_control',
     ]);
   });

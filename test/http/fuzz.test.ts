@@ -1,6 +1,11 @@
 /** Whatever is sent, the edge answers properly: never a 500, never a hang, always the error shape of the API. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { parseMessageRequest } from '../../src/http/anthropic/parse.ts';
+import { parseEmbedding as parseEmbeddingBody } from '../../src/http/openai/embedding.ts';
+import { parseChatCompletion } from '../../src/http/openai/parse.ts';
+import { parseCompletion, parseEmbedding } from '../../src/runtime/parse-request.ts';
+import { SwitchgearError } from '../../src/contract/errors.ts';
 import { sendRaw, startEdge } from '../support/http-edge.ts';
 
 const PATHS = ['/v1/chat/completions', '/v1/messages', '/v1/embeddings', '/v1/requests', '/admin/explain'] as const;
@@ -48,6 +53,30 @@ test('bodies', async () => {
     { numRuns: 3_000 },
   );
   expect(edge.service.requests.length).toBeGreaterThan(50);
+});
+
+test('what the edge lets through, the runtime takes', () => {
+  let taken = 0;
+  const parsers = [
+    (body: unknown) => parseCompletion(parseChatCompletion(body).request, 'smart'),
+    (body: unknown) => parseCompletion(parseMessageRequest(body, 'claude').request, 'smart'),
+    (body: unknown) => parseEmbedding(parseEmbeddingBody(body).request),
+  ];
+  const stages = [parseChatCompletion, (body: unknown) => parseMessageRequest(body, 'claude'), parseEmbeddingBody];
+  fc.assert(
+    fc.property(fc.nat(2), fc.oneof(json, nearlyRight), (index, body) => {
+      try {
+        stages[index]?.(body);
+      } catch (error) {
+        expect(error).toBeInstanceOf(SwitchgearError);
+        return;
+      }
+      parsers[index]?.(body);
+      taken += 1;
+    }),
+    { numRuns: 20_000 },
+  );
+  expect(taken).toBeGreaterThan(2_000);
 });
 
 test('header values', async () => {

@@ -47,7 +47,7 @@ describe('an unstreamed chat completion', () => {
     const second = { index: 1, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' };
     const logprobs = { content: [{ token: 'Hello', logprob: -0.1 }] };
     const body = {
-      choices: [{ index: 0, message: { role: 'assistant', content: 'wrong', annotations: [1] }, logprobs, finish_reason: 'stop' }, second],
+      choices: [{ index: 0, message: { role: 'assistant', content: 'wrong', annotations: [1], prefix: false, reasoning_details: [{}] }, logprobs, finish_reason: 'stop' }, second],
       system_fingerprint: 'fp_1',
       usage: { prompt_tokens: 999, completion_tokens_details: { accepted_prediction_tokens: 3 } },
     };
@@ -55,7 +55,8 @@ describe('an unstreamed chat completion', () => {
     const completion = await edge.openai.chat.completions.create({ model: 'smart', messages, n: 2, logprobs: true });
 
     expect(completion.choices).toHaveLength(2);
-    expect(completion.choices[0]).toMatchObject({ logprobs, message: { content: 'Hello', annotations: [1] } });
+    expect(completion.choices[0]).toMatchObject({ logprobs });
+    expect(completion.choices[0]?.message).toEqual({ role: 'assistant', content: 'Hello', refusal: null, annotations: [1] });
     expect(completion.choices[1]).toEqual(second);
     expect(completion.system_fingerprint).toBe('fp_1');
     expect(completion.usage).toMatchObject({ prompt_tokens: 10, completion_tokens_details: { accepted_prediction_tokens: 3 } });

@@ -66,7 +66,7 @@ describe('POST /v1/requests', () => {
     const left = fetch(`${edge.url}/v1/requests`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), signal: controller.signal });
     await started;
     controller.abort();
-    await expect(left).rejects.toThrow();
+    await expect(left).rejects.toMatchObject({ name: 'AbortError' });
     expect(edge.service.lastOptions.signal).toBeUndefined();
     finish();
   });
@@ -139,7 +139,7 @@ describe('GET /v1/requests/:id', () => {
     const left = fetch(`${edge.url}/v1/requests/req_1?wait=60`, { signal: controller.signal });
     await started;
     controller.abort();
-    await expect(left).rejects.toThrow();
+    await expect(left).rejects.toMatchObject({ name: 'AbortError' });
     await stopped;
     expect(edge.service.cancellations).toBe(0);
   });

@@ -100,7 +100,7 @@ describe.each(wires)('on the %s wire', (wire) => {
   test.each(['cut-40', 'cut-0', 'cut-1000'])('an unstreamed answer with %s never arrives whole', async (model) => {
     const { text, error } = await receive(await ask(wire, await startSimulator(), { model }));
     expect(error).toBeInstanceOf(Error);
-    expect(() => JSON.parse(text) as unknown).toThrow();
+    expect(() => JSON.parse(text) as unknown).toThrow(SyntaxError);
   });
 
   test('cut-1000 on a shorter answer still dies before the finish reason', async () => {
@@ -120,7 +120,7 @@ describe.each(wires)('on the %s wire', (wire) => {
   test('an unstreamed end-40 is a body of half the JSON', async () => {
     const { text, error } = await receive(await ask(wire, await startSimulator(), { model: 'end-40' }));
     expect(error).toBeUndefined();
-    expect(() => JSON.parse(text) as unknown).toThrow();
+    expect(() => JSON.parse(text) as unknown).toThrow(SyntaxError);
   });
 
   test('stall-20 sends 20 tokens and then nothing, until the client leaves, which is written down', async () => {
@@ -230,7 +230,7 @@ describe.each(wires)('on the %s wire', (wire) => {
   test('an unstreamed bad-json is no JSON', async () => {
     const { text, error } = await receive(await ask(wire, await startSimulator(), { model: 'bad-json-10' }));
     expect(error).toBeUndefined();
-    expect(() => JSON.parse(text) as unknown).toThrow();
+    expect(() => JSON.parse(text) as unknown).toThrow(SyntaxError);
   });
 
   test('no-done sends everything but the last event and keeps the connection open', async () => {
@@ -360,7 +360,7 @@ describe.each(wires)('on the %s wire', (wire) => {
     const { text, error } = await receive(await ask(wire, simulator, { model: 'gzip-cut', stream }));
     expect(error).toBeUndefined();
     if (stream) expect(text).not.toMatch(/\[DONE\]|message_stop/u);
-    else expect(() => JSON.parse(text) as unknown).toThrow();
+    else expect(() => JSON.parse(text) as unknown).toThrow(SyntaxError);
   });
 
   test('redirect points to an address that answers, so that following it shows in the log', async () => {

@@ -2,7 +2,14 @@
  * An adapter as a user would write one: for a wire of its own (lines of JSON over plain HTTP), against the exported port
  * alone, with Node's own fetch. It passes the same contract suite as ours with no change in the runtime.
  */
-import type { Adapter, AdapterCall, AdapterDeps, AdapterPart, AdapterReply, Failure } from '../../src/contract/adapter.ts';
+import type {
+  Adapter,
+  AdapterCall,
+  AdapterDeps,
+  AdapterPart,
+  AdapterReply,
+  Failure,
+} from '../../src/contract/adapter.ts';
 import type { ProviderConfig } from '../../src/contract/config.ts';
 import type { FailureKind } from '../../src/contract/failures.ts';
 import type { ScriptedFailure, WireScripts } from '../contracts/upstream.ts';
@@ -19,7 +26,11 @@ class EchoError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly isMaybeBilled: boolean;
 
-  constructor(kind: FailureKind, message: string, details: { readonly retryAfterMs?: number | undefined; readonly isMaybeBilled?: boolean } = {}) {
+  constructor(
+    kind: FailureKind,
+    message: string,
+    details: { readonly retryAfterMs?: number | undefined; readonly isMaybeBilled?: boolean } = {},
+  ) {
     super(message);
     this.kind = kind;
     this.retryAfterMs = details.retryAfterMs;
@@ -28,13 +39,22 @@ class EchoError extends Error {
 }
 
 export function createEchoAdapter(config: ProviderConfig, _deps: AdapterDeps): Adapter {
-  const ask = async (path: string, call: Pick<AdapterCall, 'credential' | 'signal'>, body: unknown): Promise<Response> => {
+  const ask = async (
+    path: string,
+    call: Pick<AdapterCall, 'credential' | 'signal'>,
+    body: unknown,
+  ): Promise<Response> => {
     const response = await fetch(`${config.baseURL ?? ''}${path}`, {
-      method: 'POST', body: JSON.stringify(body), signal: call.signal, redirect: 'manual', headers: { 'x-echo-key': call.credential.apiKey ?? '' },
+      method: 'POST',
+      body: JSON.stringify(body),
+      signal: call.signal,
+      redirect: 'manual',
+      headers: { 'x-echo-key': call.credential.apiKey ?? '' },
     }).catch((error: unknown) => {
       throw call.signal.aborted ? new EchoError('abandoned', 'abandoned') : new EchoError('connection', String(error));
     });
-    if (!response.headers.get('content-type')?.includes('json')) throw new EchoError('false-success', 'answered with a page');
+    if (!response.headers.get('content-type')?.includes('json'))
+      throw new EchoError('false-success', 'answered with a page');
     if (response.ok) return response;
     const { fail, why }: { fail: FailureKind; why: string } = await response.json();
     const seconds = response.headers.get('retry-after');
@@ -89,7 +109,9 @@ function* partsOf(line: EchoLine): Generator<AdapterPart> {
 function joinParts(parts: readonly AdapterPart[]): AdapterReply {
   return {
     text: parts.map((part) => (part.type === 'text' ? part.text : '')).join(''),
-    toolCalls: parts.flatMap((part) => (part.type === 'toolCall' ? [{ id: part.id, name: part.name, arguments: part.arguments }] : [])),
+    toolCalls: parts.flatMap((part) =>
+      part.type === 'toolCall' ? [{ id: part.id, name: part.name, arguments: part.arguments }] : [],
+    ),
     usage: parts.find((part) => part.type === 'usage')?.usage ?? {},
     finishReason: parts.find((part) => part.type === 'finish')?.finishReason ?? 'other',
   };
@@ -97,9 +119,13 @@ function joinParts(parts: readonly AdapterPart[]): AdapterReply {
 
 function classify(error: unknown, config: ProviderConfig): Failure {
   try {
-    if (error instanceof Error && error.name === 'AbortError') return { kind: 'abandoned', message: `${config.name}: abandoned` };
+    if (error instanceof Error && error.name === 'AbortError')
+      return { kind: 'abandoned', message: `${config.name}: abandoned` };
     if (!(error instanceof EchoError)) return { kind: 'adapter-error', message: `${config.name}: failed` };
-    const message = config.credentials.reduce((text, { apiKey }) => (apiKey === undefined ? text : text.replaceAll(apiKey, '…')), error.message);
+    const message = config.credentials.reduce(
+      (text, { apiKey }) => (apiKey === undefined ? text : text.replaceAll(apiKey, '…')),
+      error.message,
+    );
     return {
       kind: error.kind,
       message: `${config.name}: ${message}`,
@@ -114,8 +140,15 @@ function classify(error: unknown, config: ProviderConfig): Failure {
 const renderLine = (line: EchoLine): string => `${JSON.stringify(line)}\n`;
 
 const STATUS: Readonly<Record<ScriptedFailure, number>> = {
-  'rate-limited': 429, 'quota-exhausted': 402, unauthorized: 401, 'model-not-found': 404, 'context-too-long': 413, 'content-filtered': 400,
-  'invalid-request': 400, 'upstream-error': 500, overloaded: 503,
+  'rate-limited': 429,
+  'quota-exhausted': 402,
+  unauthorized: 401,
+  'model-not-found': 404,
+  'context-too-long': 413,
+  'content-filtered': 400,
+  'invalid-request': 400,
+  'upstream-error': 500,
+  overloaded: 503,
 };
 
 /** The same wire from the server's side. */
@@ -131,7 +164,10 @@ export const echoWire: WireScripts = {
     ...(answer.toolCalls ?? []).map((call) => renderLine({ call })),
     renderLine({ end: answer.finishReason, tokens: answer.usage }),
   ],
-  renderFailure: (failure, echo) => ({ status: STATUS[failure], body: renderLine({ fail: failure, why: `refused ${echo}` }) }),
+  renderFailure: (failure, echo) => ({
+    status: STATUS[failure],
+    body: renderLine({ fail: failure, why: `refused ${echo}` }),
+  }),
   renderFailureInside: (failure) => renderLine({ fail: failure, why: 'broke' }),
   respondOther: (path) => (path === '/' ? '{}' : undefined),
 };

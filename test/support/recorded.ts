@@ -30,7 +30,11 @@ interface RecordedLine {
 }
 
 const RECORDED_FILE = new URL('../../../shared/data/recorded/recorded.jsonl.gz', import.meta.url);
-const KINDS = [['/chat/completions', 'chat'], ['/messages', 'messages'], ['/embeddings', 'embeddings']] as const;
+const KINDS = [
+  ['/chat/completions', 'chat'],
+  ['/messages', 'messages'],
+  ['/embeddings', 'embeddings'],
+] as const;
 
 export const hasRecordings = existsSync(RECORDED_FILE);
 
@@ -45,16 +49,18 @@ export function loadRecordings(): readonly Recording[] {
     const kind = KINDS.find(([suffix]) => path.endsWith(suffix))?.[1];
     if (kind === undefined) return [];
     const contentType = Object.entries(response.headers).find(([name]) => name.toLowerCase() === 'content-type')?.[1];
-    return [{
-      index,
-      host: URL.canParse(request.uri) ? new URL(request.uri).host : path.split('/')[0]!.replace(/[<>]/g, ''),
-      kind,
-      requestBody: request.body,
-      status: response.status,
-      isStream: response.sse,
-      contentType: [contentType].flat()[0] ?? 'application/json',
-      body: response.body,
-    }];
+    return [
+      {
+        index,
+        host: URL.canParse(request.uri) ? new URL(request.uri).host : path.split('/')[0]!.replace(/[<>]/g, ''),
+        kind,
+        requestBody: request.body,
+        status: response.status,
+        isStream: response.sse,
+        contentType: [contentType].flat()[0] ?? 'application/json',
+        body: response.body,
+      },
+    ];
   });
 }
 
@@ -74,10 +80,11 @@ export async function openRecordedServer(recordings: readonly Recording[]): Prom
   const { port } = server.address() as AddressInfo;
   return {
     urlOf: (recording) => `http://127.0.0.1:${port}/${recording.index}`,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
 }
 
@@ -88,6 +95,7 @@ function answer(byIndex: ReadonlyMap<number, Recording>, request: IncomingMessag
   if (recording === undefined) return void response.writeHead(500).end();
   response.writeHead(recording.status, { 'content-type': recording.contentType });
   const bytes = Buffer.from(recording.body);
-  for (let start = 0; start < bytes.length; start += PIECE_BYTES) response.write(bytes.subarray(start, start + PIECE_BYTES));
+  for (let start = 0; start < bytes.length; start += PIECE_BYTES)
+    response.write(bytes.subarray(start, start + PIECE_BYTES));
   response.end();
 }

@@ -7,12 +7,17 @@
  * refuses `temperature` and `top_p` on models that take them, and is unknown to compatible servers. The key goes into
  * `x-api-key`, which both versions take. `headers` in the config overrules either.
  */
-import Anthropic, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError } from '@anthropic-ai/sdk';
+import Anthropic, {
+  APIConnectionError,
+  APIConnectionTimeoutError,
+  APIError,
+  APIUserAbortError,
+} from '@anthropic-ai/sdk';
 import { z } from 'zod';
 import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
 import type { Credential, ProviderConfig } from '../../contract/config.ts';
 import { SwitchgearError } from '../../contract/errors.ts';
-import { classifyError, type Classifier, type SdkErrors } from '../classify.ts';
+import { classifyError, readSdkError, type Classifier, type SdkErrors } from '../classify.ts';
 import { CredentialClients, createSilentLogger, SDK_TIMEOUT_MS, streamUntilAborted, untilAborted } from '../clients.ts';
 import { describeIssues } from '../options.ts';
 import { createScrub } from '../scrub.ts';
@@ -46,12 +51,19 @@ export function createAnthropicAdapter(config: ProviderConfig, deps: AdapterDeps
   const baseURL = parseBaseURL(config, DEFAULT_BASE_URL);
   const transport = createTransport(config, baseURL, { fetch: deps.fetch });
   const clients = new CredentialClients(config, (credential) => createClient(credential, baseURL, transport));
-  const classifier: Classifier = { provider: config.name, sdk: sdkErrors, clock: deps.clock, scrub: createScrub(() => clients.secrets()) };
+  const classifier: Classifier = {
+    provider: config.name,
+    sdk: sdkErrors,
+    clock: deps.clock,
+    scrub: createScrub(() => clients.secrets()),
+  };
 
   return {
     send: (call) =>
       untilAborted(call.signal, async () => {
-        const body = await clients.of(call.credential).post<unknown>('/v1/messages', { ...requestOptions(call), body: renderMessage(call, config) });
+        const body = await clients
+          .of(call.credential)
+          .post<unknown>('/v1/messages', { ...requestOptions(call), body: renderMessage(call, config) });
         return parseReply(body, config.name);
       }),
     stream: (call) => stream(call, clients, config),
@@ -65,10 +77,20 @@ export function createAnthropicAdapter(config: ProviderConfig, deps: AdapterDeps
   };
 }
 
-async function* stream(call: AdapterCall, clients: CredentialClients<Anthropic>, config: ProviderConfig): ReturnType<typeof parseStream> {
+async function* stream(
+  call: AdapterCall,
+  clients: CredentialClients<Anthropic>,
+  config: ProviderConfig,
+): ReturnType<typeof parseStream> {
   const body = { ...renderMessage(call, config), stream: true };
   const events = await untilAborted(call.signal, () =>
-    clients.of(call.credential).post<AsyncIterable<unknown>>('/v1/messages', { ...requestOptions(call), body, stream: true, headers: { accept: EVENT_STREAM } }));
+    clients.of(call.credential).post<AsyncIterable<unknown>>('/v1/messages', {
+      ...requestOptions(call),
+      body,
+      stream: true,
+      headers: { accept: EVENT_STREAM },
+    }),
+  );
   yield* streamUntilAborted(call.signal, parseStream(events, config.name));
 }
 
@@ -89,13 +111,22 @@ function createClient(credential: Credential, baseURL: URL, transport: Transport
   });
 }
 
-const requestOptions = (call: { readonly signal: AbortSignal }): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
+const requestOptions = (call: {
+  readonly signal: AbortSignal;
+}): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
   signal: call.signal,
   maxRetries: 0,
   timeout: SDK_TIMEOUT_MS,
 });
 
-const FEATURES: ReadonlySet<Feature> = new Set<Feature>(['completion', 'stream', 'tools', 'images', 'json', `wire:${ANTHROPIC_WIRE}`]);
+const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
+  'completion',
+  'stream',
+  'tools',
+  'images',
+  'json',
+  `wire:${ANTHROPIC_WIRE}`,
+]);
 
 function supports(feature: Feature, model: string): boolean {
   if (feature === 'json-schema') return hasStructuredOutputs(model);
@@ -107,6 +138,5 @@ const sdkErrors: SdkErrors = {
   isAbort: (error) => error instanceof APIUserAbortError,
   isConnectTimeout: (error) => error instanceof APIConnectionTimeoutError,
   isConnection: (error) => error instanceof APIConnectionError,
-  readUpstream: (error) =>
-    error instanceof APIError ? { status: error.status, body: error.error, message: error.message, headers: error.headers } : undefined,
+  readUpstream: (error) => (error instanceof APIError ? readSdkError(error) : undefined),
 };

@@ -3,7 +3,14 @@
  * blocks, tool results inside a user turn. What several messages say in one role becomes one turn, so the results of
  * parallel tool calls stand together as the wire demands.
  */
-import type { AssistantMessage, ContentPart, Message, MessageToolCall, ReasoningDetails, ToolMessage } from '../../contract/request.ts';
+import type {
+  AssistantMessage,
+  ContentPart,
+  Message,
+  MessageToolCall,
+  ReasoningDetails,
+  ToolMessage,
+} from '../../contract/request.ts';
 import { asObject, ownFields, unsendable, type WireObject } from '../wire.ts';
 
 export const ANTHROPIC_WIRE = 'anthropic';
@@ -51,7 +58,11 @@ function renderBlocks(message: Message, provider: string): readonly WireObject[]
 function renderAssistant(message: AssistantMessage, provider: string): readonly WireObject[] {
   const content = renderContent(message.content ?? '');
   const said = content.length === 0 && message.refusal ? renderContent(message.refusal) : content;
-  return [...renderReasoning(message.reasoningDetails, provider), ...said, ...(message.tool_calls ?? []).map(renderToolUse)];
+  return [
+    ...renderReasoning(message.reasoningDetails, provider),
+    ...said,
+    ...(message.tool_calls ?? []).map(renderToolUse),
+  ];
 }
 
 function renderContent(content: string | readonly ContentPart[]): readonly WireObject[] {
@@ -64,9 +75,14 @@ function renderPart(part: ContentPart): WireObject {
     case 'text':
       return { type: 'text', text: part.text, ...ownFields(part.wireFields, ANTHROPIC_WIRE) };
     case 'image_url':
-      return { type: 'image', source: renderImageSource(part.image_url.url), ...ownFields(part.wireFields, ANTHROPIC_WIRE) };
+      return {
+        type: 'image',
+        source: renderImageSource(part.image_url.url),
+        ...ownFields(part.wireFields, ANTHROPIC_WIRE),
+      };
     case 'wire':
-      if (part.wireFields.wire !== ANTHROPIC_WIRE) throw unsendable(`a content part of ${part.wireFields.wire}`, ANTHROPIC_WIRE);
+      if (part.wireFields.wire !== ANTHROPIC_WIRE)
+        throw unsendable(`a content part of ${part.wireFields.wire}`, ANTHROPIC_WIRE);
       return part.wireFields.fields;
   }
 }
@@ -76,7 +92,8 @@ const DATA_URL = /^data:(image\/[\w.+-]+)(?:;[\w-]+=[^;,]*)*;base64,(.*)$/s;
 function renderImageSource(url: string): WireObject {
   if (!url.startsWith('data:')) return { type: 'url', url };
   const [, mediaType, base64] = DATA_URL.exec(url) ?? [];
-  if (mediaType === undefined || base64 === undefined) throw unsendable('an image data: URL that is not base64', ANTHROPIC_WIRE);
+  if (mediaType === undefined || base64 === undefined)
+    throw unsendable('an image data: URL that is not base64', ANTHROPIC_WIRE);
   return { type: 'base64', media_type: mediaType, data: base64 };
 }
 
@@ -84,7 +101,12 @@ function renderImageSource(url: string): WireObject {
 const renderToolCallId = (id: string): string => id.replace(/[^a-zA-Z0-9_-]/g, '_') || 'call';
 
 function renderToolUse(call: MessageToolCall): WireObject {
-  return { type: 'tool_use', id: renderToolCallId(call.id), name: call.function.name, input: parseInput(call.function.arguments) };
+  return {
+    type: 'tool_use',
+    id: renderToolCallId(call.id),
+    name: call.function.name,
+    input: parseInput(call.function.arguments),
+  };
 }
 
 /** The wire wants an object. What a model wrote that is none goes back in the wrapper Anthropic's documentation gives for it. */

@@ -21,9 +21,11 @@ const VERSION_FIRST = /claude-(\d{1,2})(?:[-.](\d{1,2}))?-([a-z]+)/;
 function readVersion(model: string): ModelVersion {
   const name = model.toLowerCase();
   const versionFirst = VERSION_FIRST.exec(name);
-  if (versionFirst !== null) return { family: versionFirst[3] ?? '', number: Number(versionFirst[1]) * 100 + Number(versionFirst[2] ?? 0) };
+  if (versionFirst !== null)
+    return { family: versionFirst[3] ?? '', number: Number(versionFirst[1]) * 100 + Number(versionFirst[2] ?? 0) };
   const familyFirst = FAMILY_FIRST.exec(name);
-  if (familyFirst !== null) return { family: familyFirst[1] ?? '', number: Number(familyFirst[2]) * 100 + Number(familyFirst[3] ?? 0) };
+  if (familyFirst !== null)
+    return { family: familyFirst[1] ?? '', number: Number(familyFirst[2]) * 100 + Number(familyFirst[3] ?? 0) };
   return /claude-(2|instant)/.test(name) ? { family: '', number: 200 } : NEWEST;
 }
 
@@ -40,7 +42,11 @@ export const takesSampling = (model: string): boolean => readVersion(model).numb
 export const canThink = (model: string): boolean => readVersion(model).number >= 307;
 
 const BUDGET_TOKENS: Readonly<Record<Exclude<ReasoningEffort, 'none'>, number>> = {
-  minimal: 1_024, low: 2_048, medium: 8_192, high: 16_384, xhigh: 32_768,
+  minimal: 1_024,
+  low: 2_048,
+  medium: 8_192,
+  high: 16_384,
+  xhigh: 32_768,
 };
 const BUDGET_TOKENS_MIN = 1_024;
 

@@ -15,7 +15,9 @@ export function parseReply(body: unknown, provider: string): AdapterReply {
     throw falseSuccess(`answered 200 with an error: ${readErrorReport(body).message}`);
   }
   if (!Array.isArray(fields['content'])) throw falseSuccess('answered 200 without any content');
-  const blocks = asList(fields['content']).map(asObject).filter((block) => block !== undefined);
+  const blocks = asList(fields['content'])
+    .map(asObject)
+    .filter((block) => block !== undefined);
   const finishReason = parseStopReason(fields['stop_reason']) ?? 'other';
   const refusal = readRefusal(fields);
   const reasoningDetails = parseReasoning(blocks, provider);
@@ -49,7 +51,11 @@ export function parseReasoning(blocks: readonly WireObject[], provider: string):
 }
 
 const FINISH_REASONS: Readonly<Record<string, FinishReason>> = {
-  end_turn: 'stop', stop_sequence: 'stop', max_tokens: 'length', model_context_window_exceeded: 'length', tool_use: 'tool-calls',
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  max_tokens: 'length',
+  model_context_window_exceeded: 'length',
+  tool_use: 'tool-calls',
   refusal: 'content-filter',
 };
 

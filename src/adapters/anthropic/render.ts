@@ -19,7 +19,10 @@ const TEMPERATURE_MAX = 1;
 export function renderMessage(call: AdapterCall, config: ProviderConfig): WireObject {
   const { request, model } = call;
   const conversation = renderConversation(request.messages, config.name);
-  const system = [...conversation.system, ...(request.responseFormat?.type === 'json' ? [{ type: 'text', text: JSON_INSTRUCTION }] : [])];
+  const system = [
+    ...conversation.system,
+    ...(request.responseFormat?.type === 'json' ? [{ type: 'text', text: JSON_INSTRUCTION }] : []),
+  ];
   const maxTokens = chooseMaxTokens(call, config);
   const isToolForced = request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool';
   // A forced tool and thinking exclude each other.
@@ -84,15 +87,18 @@ function renderToolChoice(choice: ParsedToolChoice | undefined): WireObject | un
 /** The wire takes a subset of JSON Schema and closed objects only; the SDK knows the subset. */
 function renderFormat(format: ParsedResponseFormat | undefined, model: string): WireObject {
   if (format?.type !== 'json-schema') return {};
-  if (!hasStructuredOutputs(model)) throw unsendable(`a JSON schema for ${model}, which has no structured outputs`, ANTHROPIC_WIRE);
+  if (!hasStructuredOutputs(model))
+    throw unsendable(`a JSON schema for ${model}, which has no structured outputs`, ANTHROPIC_WIRE);
   return { output_config: { format: { type: 'json_schema', schema: transformSchema(format.schema) } } };
 }
 
 function transformSchema(schema: Readonly<Record<string, unknown>>): unknown {
   try {
-    // The transformation reads any JSON; its type is the JSON Schema of its own library.
-    return transformJSONSchema(schema as Parameters<typeof transformJSONSchema>[0]);
+    return transformJSONSchema(schema);
   } catch (error) {
-    throw unsendable(`a JSON schema it cannot take: ${error instanceof Error ? error.message : 'malformed'}`, ANTHROPIC_WIRE);
+    throw unsendable(
+      `a JSON schema it cannot take: ${error instanceof Error ? error.message : 'malformed'}`,
+      ANTHROPIC_WIRE,
+    );
   }
 }

@@ -68,7 +68,8 @@ class StreamedMessage {
   /** A block may begin with content. */
   *#readStart(index: number): Generator<AdapterPart> {
     const block = this.#open.get(index);
-    if (block?.start['type'] === 'text') yield* this.#readDelta(block, { type: 'text_delta', text: block.start['text'] });
+    if (block?.start['type'] === 'text')
+      yield* this.#readDelta(block, { type: 'text_delta', text: block.start['text'] });
     else if (block?.start['type'] === 'thinking') {
       yield* this.#readDelta(block, { type: 'thinking_delta', thinking: block.start['thinking'] });
       block.signature += asText(block.start['signature']) ?? '';
@@ -105,11 +106,17 @@ class StreamedMessage {
     this.#open.delete(index);
     if (block === undefined) return;
     const { start } = block;
-    if (start['type'] === 'thinking') this.#thinking.push({ ...start, thinking: block.text, signature: block.signature });
+    if (start['type'] === 'thinking')
+      this.#thinking.push({ ...start, thinking: block.text, signature: block.signature });
     if (start['type'] === 'redacted_thinking') this.#thinking.push(start);
     const [id, name] = [asText(start['id']), asText(start['name'])];
     if (start['type'] !== 'tool_use' || id === undefined || name === undefined) return;
-    yield { type: 'toolCall', id, name, arguments: block.json === '' ? JSON.stringify(start['input'] ?? {}) : block.json };
+    yield {
+      type: 'toolCall',
+      id,
+      name,
+      arguments: block.json === '' ? JSON.stringify(start['input'] ?? {}) : block.json,
+    };
   }
 
   *#readEnd(delta: WireObject): Generator<AdapterPart> {

@@ -109,7 +109,7 @@ async function collect(parts: AsyncIterable<AdapterPart>): Promise<AdapterReply>
 }
 
 async function settleOutcome(
-  { provider, options, script, clock }: Mock,
+  { options, script, clock }: Mock,
   of: 'check' | 'embed',
   signal: AbortSignal,
 ): Promise<void> {

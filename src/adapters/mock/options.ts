@@ -93,13 +93,15 @@ const stepSchema = z
   .refine(isOneText, { error: 'a step with text or json, not both' })
   .refine(isOneEnd, { error: 'a step with failure or hang, not both' });
 
-const patternSchema = z.strictObject({
-  pattern: z.string().max(patternLengthMax).refine(isPattern, { error: 'a regular expression' }),
-  flags: z
-    .string()
-    .regex(/^[imsu]*$/u, { error: 'flags out of i, m, s, u' })
-    .default(''),
-});
+const patternSchema = z
+  .strictObject({
+    pattern: z.string().max(patternLengthMax),
+    flags: z
+      .string()
+      .regex(/^[imsu]*$/u, { error: 'flags out of i, m, s, u' })
+      .default(''),
+  })
+  .refine(isPattern, { error: 'a regular expression', path: ['pattern'] });
 
 const ruleSchema = z.strictObject({
   /** What the last user message must contain, or match. */
@@ -159,9 +161,9 @@ export function parseMockOptions(options: unknown, name: string): MockOptions {
   });
 }
 
-function isPattern(source: string): boolean {
+function isPattern({ pattern, flags }: { readonly pattern: string; readonly flags: string }): boolean {
   try {
-    return new RegExp(source) instanceof RegExp;
+    return new RegExp(pattern, flags) instanceof RegExp;
   } catch {
     return false;
   }

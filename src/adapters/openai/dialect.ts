@@ -58,7 +58,8 @@ export function createDialect(config: ProviderConfig, baseURL: URL): Dialect {
     hasShortToolCallIds: host === 'api.mistral.ai',
     embeddingEncoding: host === 'api.perplexity.ai' ? 'signed-bytes' : 'float',
     unsupported: new Set(options.unsupported),
-    maxTokensField: (model) => options.maxTokensField ?? (isOpenai || isReasoningModel(model) ? 'max_completion_tokens' : 'max_tokens'),
+    maxTokensField: (model) =>
+      options.maxTokensField ?? (isOpenai || isReasoningModel(model) ? 'max_completion_tokens' : 'max_tokens'),
     takesSampling: (model, effort) => !(isOpenai || isAzure) || takesSampling(model, effort),
   };
 }

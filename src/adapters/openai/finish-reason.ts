@@ -3,8 +3,18 @@ import type { FinishReason } from '../../contract/response.ts';
 import { AttemptError } from '../attempt-error.ts';
 
 const FINISH_REASONS: Readonly<Record<string, FinishReason>> = {
-  stop: 'stop', eos: 'stop', end_turn: 'stop', stop_sequence: 'stop', length: 'length', max_tokens: 'length', model_length: 'length',
-  tool_calls: 'tool-calls', function_call: 'tool-calls', tool_use: 'tool-calls', content_filter: 'content-filter', safety: 'content-filter',
+  stop: 'stop',
+  eos: 'stop',
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  length: 'length',
+  max_tokens: 'length',
+  model_length: 'length',
+  tool_calls: 'tool-calls',
+  function_call: 'tool-calls',
+  tool_use: 'tool-calls',
+  content_filter: 'content-filter',
+  safety: 'content-filter',
 };
 
 /**
@@ -15,9 +25,18 @@ const FINISH_REASONS: Readonly<Record<string, FinishReason>> = {
  */
 export function parseFinishReason(value: unknown): FinishReason | undefined {
   if (typeof value !== 'string' || value === '') return undefined;
-  if (value === 'error') throw new AttemptError({ kind: 'upstream-error', message: 'broke off the answer (finish reason: error)', isMaybeBilled: true });
+  if (value === 'error')
+    throw new AttemptError({
+      kind: 'upstream-error',
+      message: 'broke off the answer (finish reason: error)',
+      isMaybeBilled: true,
+    });
   if (value === 'insufficient_system_resource') {
-    throw new AttemptError({ kind: 'overloaded', message: `broke off the answer (finish reason: ${value})`, isMaybeBilled: true });
+    throw new AttemptError({
+      kind: 'overloaded',
+      message: `broke off the answer (finish reason: ${value})`,
+      isMaybeBilled: true,
+    });
   }
   return Object.hasOwn(FINISH_REASONS, value) ? FINISH_REASONS[value] : 'other';
 }

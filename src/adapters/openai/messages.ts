@@ -15,20 +15,34 @@ export interface MessageContext {
 }
 
 export function renderMessages(messages: readonly Message[], context: MessageContext): readonly WireObject[] {
-  return messages.map((message) => ({ ...renderMessage(message, context), ...ownFields(message.wireFields, OPENAI_WIRE) }));
+  return messages.map((message) => ({
+    ...renderMessage(message, context),
+    ...ownFields(message.wireFields, OPENAI_WIRE),
+  }));
 }
 
 function renderMessage(message: Message, context: MessageContext): WireObject {
   switch (message.role) {
     case 'system':
     case 'developer':
-      return { role: context.dialect.knowsDeveloperRole ? message.role : 'system', content: renderContent(message.content) };
+      return {
+        role: context.dialect.knowsDeveloperRole ? message.role : 'system',
+        content: renderContent(message.content),
+      };
     case 'user':
-      return { role: 'user', content: renderContent(message.content), ...(message.name !== undefined && { name: message.name }) };
+      return {
+        role: 'user',
+        content: renderContent(message.content),
+        ...(message.name !== undefined && { name: message.name }),
+      };
     case 'assistant':
       return renderAssistant(message, context);
     case 'tool':
-      return { role: 'tool', tool_call_id: renderToolCallId(message.tool_call_id, context.dialect), content: renderContent(message.content) };
+      return {
+        role: 'tool',
+        tool_call_id: renderToolCallId(message.tool_call_id, context.dialect),
+        content: renderContent(message.content),
+      };
   }
 }
 
@@ -41,7 +55,11 @@ function renderAssistant(message: AssistantMessage, context: MessageContext): Wi
     content: isEmpty ? '' : content,
     ...(message.refusal && { refusal: message.refusal }),
     ...(toolCalls.length > 0 && {
-      tool_calls: toolCalls.map((call) => ({ id: renderToolCallId(call.id, context.dialect), type: 'function', function: { ...call.function } })),
+      tool_calls: toolCalls.map((call) => ({
+        id: renderToolCallId(call.id, context.dialect),
+        type: 'function',
+        function: { ...call.function },
+      })),
     }),
     ...renderReasoning(message.reasoningDetails, context.provider),
   };
@@ -62,7 +80,8 @@ function renderPart(part: ContentPart): WireObject {
     case 'image_url':
       return { type: 'image_url', image_url: { ...part.image_url }, ...ownFields(part.wireFields, OPENAI_WIRE) };
     case 'wire':
-      if (part.wireFields.wire !== OPENAI_WIRE) throw unsendable(`a content part of ${part.wireFields.wire}`, OPENAI_WIRE);
+      if (part.wireFields.wire !== OPENAI_WIRE)
+        throw unsendable(`a content part of ${part.wireFields.wire}`, OPENAI_WIRE);
       return part.wireFields.fields;
   }
 }
@@ -83,7 +102,9 @@ interface ReasoningBlock {
 
 function renderReasoning(details: ReasoningDetails | undefined, provider: string): WireObject {
   if (details?.provider !== provider) return {};
-  const blocks = details.blocks.map(asObject).filter((block) => block?.['field'] === 'reasoning_details' || block?.['field'] === 'reasoning_content');
+  const blocks = details.blocks
+    .map(asObject)
+    .filter((block) => block?.['field'] === 'reasoning_details' || block?.['field'] === 'reasoning_content');
   return Object.fromEntries(blocks.map((block) => [String(block?.['field']), block?.['value']]));
 }
 
@@ -97,7 +118,8 @@ export function parseReasoning(
 ): ReasoningDetails | undefined {
   const blocks: ReasoningBlock[] = [];
   if (found.details.length > 0) blocks.push({ field: 'reasoning_details', value: found.details });
-  else if (found.content !== '' && found.hasToolCalls) blocks.push({ field: 'reasoning_content', value: found.content });
+  else if (found.content !== '' && found.hasToolCalls)
+    blocks.push({ field: 'reasoning_content', value: found.content });
   return blocks.length === 0 ? undefined : { provider, blocks };
 }
 
@@ -119,11 +141,11 @@ export function readContent(content: unknown): ReadContent {
 }
 
 /** Reads the plain reasoning of a message or a delta; servers that send both names send the same text twice. */
-export const readReasoningText = (fields: WireObject): string => asText(fields['reasoning_content']) ?? asText(fields['reasoning']) ?? '';
+export const readReasoningText = (fields: WireObject): string =>
+  asText(fields['reasoning_content']) ?? asText(fields['reasoning']) ?? '';
 
 /** Arguments as the model wrote them; some servers send an object, or nothing for a call without arguments. */
 export function readArguments(value: unknown): string {
   if (typeof value === 'string') return value;
   return value === undefined || value === null ? '' : JSON.stringify(value);
 }
-

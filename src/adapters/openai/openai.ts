@@ -7,7 +7,7 @@
 import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError } from 'openai';
 import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
 import type { Credential, ProviderConfig } from '../../contract/config.ts';
-import { classifyError, type Classifier, type SdkErrors } from '../classify.ts';
+import { classifyError, readSdkError, type Classifier, type SdkErrors } from '../classify.ts';
 import { CredentialClients, createSilentLogger, SDK_TIMEOUT_MS, streamUntilAborted, untilAborted } from '../clients.ts';
 import { createScrub } from '../scrub.ts';
 import { createTransport, EVENT_STREAM, parseBaseURL, renderBaseURL, type Transport } from '../transport.ts';
@@ -33,18 +33,29 @@ export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): 
   const transport = createTransport(config, baseURL, { fetch: deps.fetch });
   const clients = new CredentialClients(config, (credential) => createClient(credential, baseURL, dialect, transport));
   const context: MessageContext = { provider: config.name, dialect };
-  const classifier: Classifier = { provider: config.name, sdk: sdkErrors, clock: deps.clock, scrub: createScrub(() => clients.secrets()) };
+  const classifier: Classifier = {
+    provider: config.name,
+    sdk: sdkErrors,
+    clock: deps.clock,
+    scrub: createScrub(() => clients.secrets()),
+  };
 
   return {
     send: (call) =>
       untilAborted(call.signal, async () => {
-        const body = await clients.of(call.credential).post<unknown>('/chat/completions', { ...requestOptions(call), body: renderCompletion(call, context, false) });
+        const body = await clients.of(call.credential).post<unknown>('/chat/completions', {
+          ...requestOptions(call),
+          body: renderCompletion(call, context, false),
+        });
         return parseReply(body, config.name);
       }),
     stream: (call) => stream(call, clients, context),
     embed: (call) =>
       untilAborted(call.signal, async () => {
-        const body = await clients.of(call.credential).post<unknown>('/embeddings', { ...requestOptions(call), body: renderEmbedding(call.request, call.model, context) });
+        const body = await clients.of(call.credential).post<unknown>('/embeddings', {
+          ...requestOptions(call),
+          body: renderEmbedding(call.request, call.model, context),
+        });
         return parseEmbeddings(body, call.request.input.length, dialect.embeddingEncoding);
       }),
     check: (call) =>
@@ -57,16 +68,29 @@ export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): 
   };
 }
 
-async function* stream(call: AdapterCall, clients: CredentialClients<OpenAI>, context: MessageContext): ReturnType<typeof parseStream> {
+async function* stream(
+  call: AdapterCall,
+  clients: CredentialClients<OpenAI>,
+  context: MessageContext,
+): ReturnType<typeof parseStream> {
   const body = { ...renderCompletion(call, context, true), stream: true };
   const chunks = await untilAborted(call.signal, () =>
-    clients.of(call.credential).post<AsyncIterable<unknown>>('/chat/completions', { ...requestOptions(call), body, stream: true, headers: { accept: EVENT_STREAM } }));
+    clients.of(call.credential).post<AsyncIterable<unknown>>('/chat/completions', {
+      ...requestOptions(call),
+      body,
+      stream: true,
+      headers: { accept: EVENT_STREAM },
+    }),
+  );
   yield* streamUntilAborted(call.signal, parseStream(chunks, context.provider));
 }
 
 function createClient(credential: Credential, baseURL: URL, dialect: Dialect, transport: Transport): OpenAI {
   const key = credential.apiKey;
-  const header = key === undefined ? {} : { [dialect.apiKeyHeader]: dialect.apiKeyHeader === 'authorization' ? `Bearer ${key}` : key };
+  const header =
+    key === undefined
+      ? {}
+      : { [dialect.apiKeyHeader]: dialect.apiKeyHeader === 'authorization' ? `Bearer ${key}` : key };
   return new OpenAI({
     apiKey: key ?? KEYLESS,
     adminAPIKey: null,
@@ -82,14 +106,25 @@ function createClient(credential: Credential, baseURL: URL, dialect: Dialect, tr
   });
 }
 
-const requestOptions = (call: { readonly signal: AbortSignal }): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
+const requestOptions = (call: {
+  readonly signal: AbortSignal;
+}): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
   signal: call.signal,
   maxRetries: 0,
   timeout: SDK_TIMEOUT_MS,
 });
 
 const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
-  'completion', 'stream', 'embedding', 'tools', 'images', 'json', 'json-schema', 'seed', 'reasoning-effort', `wire:${OPENAI_WIRE}`,
+  'completion',
+  'stream',
+  'embedding',
+  'tools',
+  'images',
+  'json',
+  'json-schema',
+  'seed',
+  'reasoning-effort',
+  `wire:${OPENAI_WIRE}`,
 ]);
 
 const supports = (feature: Feature): boolean => FEATURES.has(feature);
@@ -98,6 +133,5 @@ const sdkErrors: SdkErrors = {
   isAbort: (error) => error instanceof APIUserAbortError,
   isConnectTimeout: (error) => error instanceof APIConnectionTimeoutError,
   isConnection: (error) => error instanceof APIConnectionError,
-  readUpstream: (error) =>
-    error instanceof APIError ? { status: error.status, body: error.error, message: error.message, headers: error.headers } : undefined,
+  readUpstream: (error) => (error instanceof APIError ? readSdkError(error) : undefined),
 };

@@ -11,7 +11,9 @@ import { parseUsage } from './usage.ts';
 /** @throws {AttemptError} `false-success` when the body is no answer */
 export function parseReply(body: unknown, provider: string): AdapterReply {
   const fields = readAnswer(body);
-  const choice = asList(fields['choices']).map(asObject).find((candidate) => (asCount(candidate?.['index']) ?? 0) === 0);
+  const choice = asList(fields['choices'])
+    .map(asObject)
+    .find((candidate) => (asCount(candidate?.['index']) ?? 0) === 0);
   const message = asObject(choice?.['message']);
   if (choice === undefined || message === undefined) throw falseSuccess('answered 200 without any choice');
   const content = readContent(message['content']);
@@ -47,15 +49,24 @@ function parseToolCall(call: WireObject | undefined, index: number): readonly To
   const definition = asObject(call?.['function']);
   const name = asText(definition?.['name']);
   if (call === undefined || name === undefined) return [];
-  return [{ id: asText(call['id']) ?? `call_${index}`, name, arguments: readArguments(definition?.['arguments']) || '{}' }];
+  return [
+    { id: asText(call['id']) ?? `call_${index}`, name, arguments: readArguments(definition?.['arguments']) || '{}' },
+  ];
 }
 
 /** @throws {AttemptError} `false-success` when there is not one vector per input */
-export function parseEmbeddings(body: unknown, inputCount: number, encoding: Dialect['embeddingEncoding']): AdapterEmbedReply {
+export function parseEmbeddings(
+  body: unknown,
+  inputCount: number,
+  encoding: Dialect['embeddingEncoding'],
+): AdapterEmbedReply {
   const fields = readAnswer(body);
   const entries = asList(fields['data']).map(asObject);
   const vectors = entries
-    .map((entry, position) => ({ index: asCount(entry?.['index']) ?? position, vector: readVector(entry?.['embedding'], encoding) }))
+    .map((entry, position) => ({
+      index: asCount(entry?.['index']) ?? position,
+      vector: readVector(entry?.['embedding'], encoding),
+    }))
     .toSorted((one, other) => one.index - other.index)
     .map(({ vector }) => vector);
   if (vectors.length !== inputCount || vectors.some((vector) => vector.length === 0)) {

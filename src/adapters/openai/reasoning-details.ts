@@ -29,7 +29,8 @@ export class ReasoningDetailsJoiner {
     }
     for (const [name, value] of Object.entries(piece)) {
       const before = block[name];
-      const isGrowing = GROWING_FIELDS.some((field) => field === name) && typeof before === 'string' && typeof value === 'string';
+      const isGrowing =
+        GROWING_FIELDS.some((field) => field === name) && typeof before === 'string' && typeof value === 'string';
       if (isGrowing) block[name] = before + value;
       else if (value !== null && value !== undefined) block[name] = value;
     }

@@ -1,6 +1,12 @@
 /** Renders a completion or an embedding into the body the OpenAI wire wants. Undefined fields are left out. */
 import type { AdapterCall } from '../../contract/adapter.ts';
-import type { ParsedCompletion, ParsedEmbedding, ParsedResponseFormat, ParsedToolChoice, ToolFunction } from '../../contract/request.ts';
+import type {
+  ParsedCompletion,
+  ParsedEmbedding,
+  ParsedResponseFormat,
+  ParsedToolChoice,
+  ToolFunction,
+} from '../../contract/request.ts';
 import { definedOnly, mergeFields, ownFields, type WireObject } from '../wire.ts';
 import { OPENAI_WIRE, renderMessages, type MessageContext } from './messages.ts';
 

@@ -36,7 +36,9 @@ class StreamedAnswer {
   *read(chunk: unknown): Generator<AdapterPart> {
     const fields = asObject(chunk);
     if (fields === undefined) throw broken('the stream carried an event that is no object');
-    const choice = asList(fields['choices']).map(asObject).find((candidate) => (asCount(candidate?.['index']) ?? 0) === 0);
+    const choice = asList(fields['choices'])
+      .map(asObject)
+      .find((candidate) => (asCount(candidate?.['index']) ?? 0) === 0);
     const delta = asObject(choice?.['delta']);
     if (delta !== undefined && !this.#isFinished) yield* this.#readDelta(delta);
     const usage = parseUsage(fields['usage'] ?? asObject(fields['x_groq'])?.['usage'] ?? choice?.['usage']);

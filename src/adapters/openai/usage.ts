@@ -14,14 +14,27 @@ export function parseUsage(value: unknown): Usage {
   const inputTokens = asCount(usage['prompt_tokens']);
   return definedOnly({
     inputTokens,
-    outputTokens: readOutputTokens(inputTokens, asCount(usage['completion_tokens']), reasoningTokens, asCount(usage['total_tokens'])),
-    cachedInputTokens: asCount(input?.['cached_tokens']) ?? asCount(usage['prompt_cache_hit_tokens']) ?? asCount(usage['num_cached_tokens']),
+    outputTokens: readOutputTokens(
+      inputTokens,
+      asCount(usage['completion_tokens']),
+      reasoningTokens,
+      asCount(usage['total_tokens']),
+    ),
+    cachedInputTokens:
+      asCount(input?.['cached_tokens']) ??
+      asCount(usage['prompt_cache_hit_tokens']) ??
+      asCount(usage['num_cached_tokens']),
     cacheWriteTokens: asCount(input?.['cache_write_tokens']),
     reasoningTokens,
   });
 }
 
-function readOutputTokens(input: number | undefined, output: number | undefined, reasoning: number | undefined, total: number | undefined): number | undefined {
+function readOutputTokens(
+  input: number | undefined,
+  output: number | undefined,
+  reasoning: number | undefined,
+  total: number | undefined,
+): number | undefined {
   if (output === undefined || input === undefined || total === undefined || !reasoning) return output;
   return total === input + output + reasoning ? output + reasoning : output;
 }

@@ -108,12 +108,14 @@ function parseAssistant(
 ): AssistantMessage {
   const parts: ContentPart[] = [];
   const calls: MessageToolCall[] = [];
-  let hasDecoratedCall = false;
   for (const [index, block] of blocks.entries()) {
     const blockPath = `${path}.content[${index}]`;
     if (block.type === 'tool_use') {
-      calls.push(parseToolUse(block, blockPath));
-      hasDecoratedCall ||= collector.rest(block, TOOL_USE_FIELDS, blockPath).wireFields !== undefined;
+      const call = parseToolUse(block, blockPath);
+      const decoration = Object.keys(block).find((name) => !TOOL_USE_FIELDS.has(name) && block[name] !== null);
+      // Our tool calls have no place for fields such as `cache_control`; the block then is carried as it is.
+      if (decoration === undefined) calls.push(call);
+      else parts.push(collector.part(block, decoration, blockPath));
     } else if (!isThinking(block)) {
       parts.push(parseBlock(block, blockPath, collector));
     }
@@ -124,8 +126,6 @@ function parseAssistant(
     content: parts.length === 0 ? null : parts,
     ...(calls.length > 0 && { tool_calls: calls }),
     ...(reasoningDetails !== undefined && { reasoningDetails }),
-    // Our tool calls have no place for fields such as `cache_control`; the message then carries its content as it was.
-    ...(hasDecoratedCall && collector.carry({ content: restoreThinking(blocks, reasoningDetails) }, path)),
   };
 }
 
@@ -163,8 +163,4 @@ function unseal(data: string, path: string): ReasoningDetails {
   const details = unsealReasoning(data);
   if (details === undefined) throw refuse(path, 'reasoning as it was sent', data);
   return details;
-}
-
-function restoreThinking(blocks: readonly Block[], details: ReasoningDetails | undefined): readonly unknown[] {
-  return [...(details?.blocks ?? []), ...blocks.filter((block) => !isThinking(block))];
 }

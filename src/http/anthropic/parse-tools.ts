@@ -4,11 +4,11 @@
  */
 import { z } from 'zod';
 import type { CompletionRequest, ToolChoice, ToolFunction } from '../../contract/request.ts';
-import { check, flag, type JsonObject, jsonObject, refuse, text } from '../check.ts';
+import { check, flag, functionName, type JsonObject, jsonObject, refuse, text } from '../check.ts';
 import type { WireFieldCollector } from '../wire-fields.ts';
 
 const toolSchema = z.looseObject({
-  name: text(),
+  name: functionName,
   description: z.string({ error: 'a string' }).nullish(),
   input_schema: jsonObject,
   strict: flag().nullish(),

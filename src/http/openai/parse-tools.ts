@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { CompletionRequest, ToolFunction } from '../../contract/request.ts';
-import { check, flag, type JsonObject, jsonObject, refuse, text } from '../check.ts';
+import { check, flag, functionName, type JsonObject, jsonObject, refuse, text } from '../check.ts';
 import type { WireFieldCollector } from '../wire-fields.ts';
 
 /** What tools add to the request, and to its wire fields. */
@@ -16,7 +16,7 @@ export interface ToolFields {
 const toolSchema = z.looseObject({ type: text('function, or the type of another tool') }, { error: 'a tool object' });
 const functionSchema = z.looseObject(
   {
-    name: text(),
+    name: functionName,
     description: z.string({ error: 'a string' }).nullish(),
     parameters: jsonObject.nullish(),
     strict: flag().nullish(),
@@ -47,13 +47,13 @@ export function parseToolFields(
 function parseFunction(tool: JsonObject, path: string, collector: WireFieldCollector): ToolFunction {
   const inner = check(functionSchema, tool['function'], `${path}.function`);
   const around = Object.fromEntries(Object.entries(tool).filter(([name]) => !TOOL_FIELDS.has(name)));
-  const within = Object.fromEntries(Object.entries(inner).filter(([name]) => !FUNCTION_FIELDS.has(name)));
+  const isDecorated = Object.keys(inner).some((name) => !FUNCTION_FIELDS.has(name) && inner[name] !== null);
   return {
     name: inner.name,
     ...(typeof inner.description === 'string' && { description: inner.description }),
     ...(inner.parameters && { parameters: inner.parameters }),
     ...(typeof inner.strict === 'boolean' && { strict: inner.strict }),
-    ...collector.carry({ ...around, ...within }, path),
+    ...collector.carry({ ...around, ...(isDecorated && { function: inner }) }, path),
   };
 }
 

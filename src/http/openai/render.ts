@@ -17,6 +17,9 @@ const FINISH_REASONS: Readonly<Record<FinishReason, string>> = {
   other: 'stop',
 };
 
+/** What a message of this wire may hold beyond ours. Anything else would come back to us in the next turn and narrow it. */
+const MESSAGE_EXTRAS: ReadonlySet<string> = new Set(['annotations', 'audio', 'reasoning_content', 'reasoning']);
+
 const objectOrNothing = z.record(z.string(), z.unknown()).optional().catch(undefined);
 /** The little that is read of a provider's body; anything malformed in it counts as absent. */
 const wireBodySchema = z
@@ -89,9 +92,10 @@ function readWireBody(response: CompletionResponse): WireBody {
 function renderMessage(response: CompletionResponse, wireMessage: Readonly<Record<string, unknown>>): unknown {
   const { message, toolCalls } = response;
   const reasoning = readReasoningText(message.reasoningDetails);
+  const extras = Object.entries(wireMessage).filter(([name, value]) => MESSAGE_EXTRAS.has(name) && value !== null);
   return {
     ...(reasoning !== undefined && { reasoning_content: reasoning }),
-    ...wireMessage,
+    ...Object.fromEntries(extras),
     role: 'assistant',
     content: message.content,
     refusal: message.refusal ?? null,

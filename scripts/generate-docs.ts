@@ -1,6 +1,6 @@
 /**
- * Draws docs/machines.md from the machines themselves: `node scripts/machine-diagrams.ts` writes it, a test compares it.
- * The format is Mermaid's state diagram, which most Markdown viewers draw.
+ * Writes the pages that the code already knows: docs/machines.md from the machines (as Mermaid state diagrams) and
+ * docs/failures.md from the failure table. `npm run docs` writes them, a test compares them.
  */
 import { writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
@@ -10,11 +10,11 @@ import { createHealthMachine } from '../src/actors/health-monitor.ts';
 import { createProviderMachine } from '../src/actors/provider.ts';
 import { createProviderMemory } from '../src/actors/provider-memory.ts';
 import { createServiceMachine } from '../src/actors/service.ts';
+import { ERROR_POLICY, FAILURE_POLICY } from '../src/contract/failures.ts';
 import { resolveConfig } from '../src/config/resolve.ts';
 import { MemoryLedger } from '../src/stores/memory-ledger.ts';
 import { VirtualClock } from '../src/testing/virtual-clock.ts';
 
-const TARGET = new URL('../docs/machines.md', import.meta.url);
 
 interface Diagram {
   readonly title: string;
@@ -28,7 +28,7 @@ export function renderDiagrams(): string {
   const intro = [
     '# The machines',
     '',
-    'Drawn from the code by `npm run diagrams`; do not edit by hand. Every actor is an XState root of its own. `restoring`',
+    'Drawn from the code by `npm run docs`; do not edit by hand. Every actor is an XState root of its own. `restoring`',
     'is where an incarnation starts: it goes on from what the one before it knew.',
   ];
   const sections = diagrams().map(({ title, machine, text }) => [`## ${title}`, '', text, '', '```mermaid', 'stateDiagram-v2', ...drawMachine(machine), '```'].join('\n'));
@@ -106,4 +106,45 @@ function nameOf(node: AnyStateNode): string {
   return node.path.join('_').replaceAll('-', '_');
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await writeFile(TARGET, renderDiagrams());
+/** The whole of docs/failures.md. */
+export function renderFailures(): string {
+  const attempts = Object.entries(FAILURE_POLICY).map(([kind, { outcome, breaker, retryHere, nextCandidate, effect, code }]) =>
+    row([`\`${kind}\``, outcome, breaker, retryHere, nextCandidate, effect === 'none' ? '' : effect, `\`${code}\``]),
+  );
+  const errors = Object.entries(ERROR_POLICY).map(([code, { httpStatus, openaiType, openaiCode, anthropicType, clientRetry }]) =>
+    row([`\`${code}\``, String(httpStatus), `\`${openaiType}\` / \`${openaiCode}\``, `\`${anthropicType}\``, clientRetry ? 'yes' : 'no']),
+  );
+  return [
+    '# What failures mean',
+    '',
+    'Written from `src/contract/failures.ts` by `npm run docs`; do not edit by hand.',
+    '',
+    '## A failed attempt',
+    '',
+    'Adapters put whatever went wrong into one of these classes. `backoff` waits with full jitter within the retry budget,',
+    '`gate` waits for what Retry-After said. `code` is what the caller sees when it was the last attempt.',
+    '',
+    row(['class', 'outcome', 'breaker counts', 'retried here', 'next candidate', 'also', 'code']),
+    row(Array.from({ length: 7 }, () => '---')),
+    ...attempts,
+    '',
+    '## An error',
+    '',
+    'Every failure is a `SwitchgearError` with one of these codes; over HTTP it is always in `x-switchgear-error`. Where a',
+    "client's own retry would only repeat what the service has done, `x-should-retry: false` says so.",
+    '',
+    row(['code', 'HTTP', 'OpenAI type / code', 'Anthropic type', 'worth a retry by the client']),
+    row(Array.from({ length: 5 }, () => '---')),
+    ...errors,
+    '',
+  ].join('\n');
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await writeFile(new URL('../docs/machines.md', import.meta.url), renderDiagrams());
+  await writeFile(new URL('../docs/failures.md', import.meta.url), renderFailures());
+}

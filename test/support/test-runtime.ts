@@ -1,0 +1,183 @@
+/**
+ * A whole service for one test: virtual time, scripted providers, every event and log line kept, and a switch that crashes
+ * any actor at any event. Nothing is shared between two of them, so tests run in parallel.
+ */
+import { pino } from 'pino';
+import { startService } from '../../src/compose.ts';
+import type { ModelInput, ProviderInput, SwitchgearConfig } from '../../src/config/input.ts';
+import { SwitchgearError } from '../../src/contract/errors.ts';
+import type { EventName, Events } from '../../src/contract/events.ts';
+import type { CompletionRequest, RequestOptions } from '../../src/contract/request.ts';
+import type { CompletionResponse } from '../../src/contract/response.ts';
+import type { RequestResult, Service } from '../../src/contract/service.ts';
+import type { ChildState } from '../../src/contract/state.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { ScriptedProvider } from './scripted-provider.ts';
+
+const EVENT_NAMES = {
+  'request.admitted': 1, 'request.settled': 1, 'attempt.started': 1, 'attempt.failed': 1, 'breaker.opened': 1, 'breaker.halfOpened': 1,
+  'breaker.closed': 1, 'gate.held': 1, 'credential.disabled': 1, 'health.changed': 1, 'check.failed': 1, 'actor.crashed': 1,
+  'actor.restarted': 1, 'provider.gaveUp': 1, 'provider.revived': 1, 'config.reloaded': 1, 'store.failed': 1, 'service.draining': 1,
+  'service.failed': 1, 'listener.failed': 1,
+} as const satisfies Record<EventName, 1>;
+
+type ScriptedInput = Omit<ProviderInput, 'adapter'>;
+type ScriptedModels = Readonly<Record<string, ModelInput | null>>;
+
+export interface TestRuntimeOptions extends Partial<Omit<SwitchgearConfig, 'providers'>> {
+  /** By name; `{}` is a provider of model `m` without a key. */
+  readonly providers: Readonly<Record<string, ScriptedInput>>;
+  readonly seed?: number;
+}
+
+/** One dollar for a million input tokens, two for a million output tokens: 10 in, 5 out is 20,000 nano-dollars. */
+export const PRICE = { inputUsdPerMillionTokens: 1, outputUsdPerMillionTokens: 2 };
+/** What `USAGE` costs at `PRICE`. */
+export const ANSWER_NANOS = 20_000;
+
+/** Model `m` with `PRICE`. */
+export const PRICED: ScriptedModels = { m: { price: PRICE } };
+
+export const HELLO: CompletionRequest = { model: 'm', messages: [{ role: 'user', content: 'hello' }] };
+
+/** A request to `model` that says `content`. */
+export function ask(content: string, model = 'm'): CompletionRequest {
+  return { model, messages: [{ role: 'user', content }] };
+}
+
+type Told = { readonly [Name in EventName]: { readonly name: Name; readonly payload: Events[Name] } }[EventName];
+
+export class TestRuntime {
+  readonly clock: VirtualClock;
+  readonly service: Service;
+  readonly events: Told[];
+  readonly lines: string[];
+  readonly #providers: ReadonlyMap<string, ScriptedProvider>;
+  readonly #injection: Injection;
+
+  constructor(parts: {
+    readonly clock: VirtualClock;
+    readonly service: Service;
+    readonly lines: string[];
+    readonly providers: ReadonlyMap<string, ScriptedProvider>;
+    readonly injection: Injection;
+  }) {
+    this.clock = parts.clock;
+    this.service = parts.service;
+    this.lines = parts.lines;
+    this.#providers = parts.providers;
+    this.#injection = parts.injection;
+    this.events = [];
+    // The keys of the record above are exactly the event names.
+    for (const name of Object.keys(EVENT_NAMES) as EventName[]) {
+      // Name and payload come from the same subscription.
+      this.service.on(name, (payload) => this.events.push({ name, payload } as Told));
+    }
+  }
+
+  provider(name: string): ScriptedProvider {
+    const provider = this.#providers.get(name);
+    if (provider === undefined) throw new Error(`no scripted provider ${name}`);
+    return provider;
+  }
+
+  /** Moves virtual time until the promise settles. */
+  run<Value>(promise: Promise<Value>): Promise<Value> {
+    return this.clock.waitFor(promise);
+  }
+
+  complete(request: CompletionRequest = HELLO, options: RequestOptions = {}): Promise<CompletionResponse> {
+    return this.run(this.service.completion(request, options));
+  }
+
+  /** The error that a promise rejects with. */
+  async failure(promise: Promise<unknown>): Promise<SwitchgearError> {
+    const error: unknown = await this.run(promise.then(() => undefined, (reason: unknown) => reason));
+    if (error instanceof SwitchgearError) return error;
+    throw new Error(`expected a SwitchgearError, got: ${String(error)}`);
+  }
+
+  /** Waits for an async request to settle. */
+  async result(requestId: string): Promise<RequestResult> {
+    return this.run(this.service.getResult(requestId, { waitMs: 86_400_000 }));
+  }
+
+  eventsOf<Name extends EventName>(name: Name): readonly Events[Name][] {
+    // The filter leaves only this name, whose payload it is.
+    return this.events.filter((event) => event.name === name).map((event) => event.payload as Events[Name]);
+  }
+
+  /** Log lines as objects. */
+  get log(): readonly Readonly<Record<string, unknown>>[] {
+    // pino writes one JSON object per line.
+    return this.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Throws inside actors: `crashes` sees every event before its actor does. */
+  inject(crashes: (actor: string, event: { readonly type: string }) => boolean): void {
+    this.#injection.crashes = crashes;
+  }
+
+  /** The tree, flat, by id. */
+  actors(): Readonly<Record<string, ChildState>> {
+    const flat = (children: readonly ChildState[]): readonly ChildState[] => children.flatMap((child) => [child, ...flat(child.children ?? [])]);
+    return Object.fromEntries(flat(this.service.supervisor.children()).map((child) => [child.id, child]));
+  }
+
+  /** What a request that is over must not leave behind. */
+  leftovers(): Readonly<Record<string, unknown>> {
+    const { lanes, open } = this.service.queueStatus();
+    return {
+      open,
+      openRequests: this.service.openRequests().length,
+      waiting: lanes.reduce((sum, lane) => sum + lane.waiting, 0),
+      running: lanes.reduce((sum, lane) => sum + lane.running, 0),
+      inFlight: Object.values(this.service.providerStates()).reduce((sum, state) => sum + state.concurrency.inFlight, 0),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.inject(() => false);
+    await this.run(this.service.stop({ graceMs: 0 }));
+  }
+}
+
+/** `leftovers` of a service at rest. */
+export const NOTHING_LEFT = { open: 0, openRequests: 0, waiting: 0, running: 0, inFlight: 0 };
+
+interface Injection {
+  crashes: (actor: string, event: { readonly type: string }) => boolean;
+}
+
+/** The config that `createTestRuntime` starts with. */
+export function createTestConfig({ providers, seed: _, ...rest }: TestRuntimeOptions): SwitchgearConfig {
+  const scripted = Object.entries(providers).map(([name, input]) => [name, { adapter: 'scripted', models: ['m'], health: { intervalMs: 86_400_000 }, ...input }]);
+  // The line above makes a ProviderInput of each entry.
+  return { ...rest, providers: Object.fromEntries(scripted) as SwitchgearConfig['providers'] };
+}
+
+/** Starts a service whose providers are scripted and whose time stands still until it is moved. */
+export async function createTestRuntime(options: TestRuntimeOptions, source?: { readonly configFile: string }): Promise<TestRuntime> {
+  const clock = new VirtualClock({ seed: options.seed ?? 1 });
+  const lines: string[] = [];
+  const providers = new Map<string, ScriptedProvider>();
+  const injection: Injection = { crashes: () => false };
+  for (const name of Object.keys(options.providers)) providers.set(name, new ScriptedProvider(name, clock));
+  const logger = pino({ level: 'trace', base: null, timestamp: false }, { write: (line: string) => void lines.push(line) });
+  const service = await startService(source ?? createTestConfig(options), {
+    clock,
+    logger,
+    env: {},
+    adapters: {
+      scripted: (config, deps) => {
+        const provider = providers.get(config.name) ?? new ScriptedProvider(config.name, clock);
+        providers.set(config.name, provider);
+        return provider.createAdapter(config, deps);
+      },
+    },
+    beforeActorEvent: (actor, event) => {
+      if (injection.crashes(actor, event)) throw new Error(`injected into ${actor} at ${event.type}`);
+    },
+  });
+  return new TestRuntime({ clock, service, lines, providers, injection });
+}
