@@ -19,6 +19,8 @@ export interface ActorOptions<Machine extends AnyStateMachine> {
   readonly machine: Machine;
   readonly clock: Clock;
   readonly beforeEvent?: BeforeEvent | undefined;
+  /** Takes what still waited in the mailbox when the actor ended. */
+  readonly onUndelivered?: (events: readonly EventFromLogic<Machine>[]) => void;
   /** Called after each transition with the new snapshot; what it keeps survives a crash. */
   readonly onSnapshot?: (snapshot: SnapshotFrom<Machine>) => void;
 }
@@ -30,6 +32,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   readonly id: string;
   readonly incarnation: number;
   readonly #clock: Clock;
+  readonly #onUndelivered: ActorOptions<Machine>['onUndelivered'];
   readonly #root: XStateActor<AnyStateMachine>;
   readonly #mailbox: EventFromLogic<Machine>[] = [];
   readonly #exitListeners = new Set<(reason: ExitReason) => void>();
@@ -41,6 +44,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     this.id = options.id;
     this.incarnation = options.incarnation;
     this.#clock = options.clock;
+    this.#onUndelivered = options.onUndelivered;
     const machine = options.beforeEvent === undefined ? options.machine : intercept(options.machine, options.id, options.beforeEvent);
     const { clock } = options;
     // The supervised machines take no input; with the concrete type XState would demand a generic one.
@@ -120,6 +124,10 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
         onExit(this.#exit);
         return;
       }
+      if (signal?.aborted === true) {
+        onAbort();
+        return;
+      }
       timer = this.#clock.setTimeout(() => {
         fail(new SupervisorError('timeout', `actor ${this.id} did not answer within ${timeoutMs} ms`));
       }, timeoutMs);
@@ -144,7 +152,12 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
 
   resume(): void {
     this.#isSuspended = false;
-    for (const event of this.#mailbox.splice(0)) this.cast(event);
+    while (this.#exit === undefined) {
+      const event = this.#mailbox[0];
+      if (event === undefined) return;
+      // One that crashes the actor is not lost: `#end` hands it on with those behind it.
+      if (this.cast(event)) this.#mailbox.shift();
+    }
   }
 
   stop(): Promise<void> {
@@ -160,7 +173,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   #end(reason: ExitReason): void {
     if (this.#exit !== undefined) return;
     this.#exit = reason;
-    this.#mailbox.length = 0;
+    const undelivered = this.#mailbox.splice(0);
+    if (undelivered.length > 0) this.#onUndelivered?.(undelivered);
     this.#root.stop();
     for (const listener of this.#exitListeners) listener(reason);
     this.#exitListeners.clear();

@@ -100,6 +100,7 @@ export class CostControl {
       machine: createCostMachine(ledger, { ...this.#memory, writing: 0 }),
       clock,
       beforeEvent,
+      onUndelivered: this.#mailbag.keep,
       onSnapshot: (snapshot) => {
         this.#memory = snapshot.context;
       },

@@ -167,6 +167,7 @@ export class HealthControl {
       machine: createHealthMachine({ memory: forgetChecks(this.#memory), clock, announce, providers, startCheck: (provider) => { this.#startCheck(provider); } }),
       clock,
       beforeEvent,
+      onUndelivered: this.#mailbag.keep,
       onSnapshot: (snapshot) => {
         this.#memory = snapshot.context.patients;
       },

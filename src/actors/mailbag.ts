@@ -39,12 +39,20 @@ export class Mailbag<Machine extends AnyStateMachine> {
 
   /** Tells the actor now, or its next incarnation. */
   tell(event: EventFromLogic<Machine>): void {
-    if (this.tellNow(event)) return;
+    if (!this.tellNow(event)) this.#keep(event);
+  }
+
+  /** Keeps what an incarnation had not got to when it ended, for the next one. */
+  readonly keep = (events: readonly EventFromLogic<Machine>[]): void => {
+    for (const event of events) this.#keep(event);
+  };
+
+  #keep(event: EventFromLogic<Machine>): void {
     if (this.#undelivered.length < UNDELIVERED_MAX) this.#undelivered.push(event);
     else this.#announce('actor.crashed', { actor: this.actorId, incarnation: 0, message: `more than ${UNDELIVERED_MAX} events wait for it; dropping ${event.type}` });
   }
 
-  /** Delivers what was kept; called when an incarnation was registered. */
+  /** Delivers what was kept; called when an incarnation was registered, or resumed. */
   deliver(): void {
     for (const event of this.#undelivered.splice(0)) this.tell(event);
   }

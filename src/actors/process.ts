@@ -18,6 +18,19 @@ export interface Process {
   readonly isSuspended?: boolean;
 }
 
+/** Tells every listener once and forgets them. One that throws keeps nobody else from hearing it (R11). */
+export function tellExit(listeners: Set<(reason: ExitReason) => void>, reason: ExitReason): void {
+  const told = [...listeners];
+  listeners.clear();
+  for (const listener of told) {
+    try {
+      listener(reason);
+    } catch {
+      // What a listener makes of an exit is its own affair; the process has ended either way.
+    }
+  }
+}
+
 export type SupervisorErrorCode =
   | 'noproc'
   | 'not-found'

@@ -82,6 +82,7 @@ export class ProviderControl {
       machine: createProviderMachine({ memory: this.#memory, clock, announce }),
       clock,
       beforeEvent,
+      onUndelivered: this.#mailbag.keep,
       onSnapshot: (snapshot) => {
         this.#memory = snapshot.context;
         this.#changed();

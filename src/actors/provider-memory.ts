@@ -8,7 +8,7 @@ import type { BreakerName } from '../contract/events.ts';
 import type { FailureMeaning } from '../contract/failures.ts';
 import { openDurationMs } from '../policy/breaker.ts';
 import { type ConcurrencyLimit, growLimit, shrinkLimit } from '../policy/limit.ts';
-import { type CallWindow, createWindow, recordFailure, recordSuccess, retractFailure } from '../policy/window.ts';
+import { type CallWindow, type CountedFailure, createWindow, recordFailure, recordSuccess, retractFailure } from '../policy/window.ts';
 
 /** How long a model the provider does not know is left alone. */
 export const QUARANTINE_MS = 600_000;
@@ -37,8 +37,8 @@ export interface Report {
 }
 
 interface PermitRecord extends Permit {
-  /** The window bucket in which it was counted as a failure for being overdue. */
-  readonly overdueBucket: number | undefined;
+  /** Where it was counted as a failure for being overdue. */
+  readonly overdue: CountedFailure | undefined;
 }
 
 export interface CredentialMemory {
@@ -111,7 +111,7 @@ export function applyConfig(memory: ProviderMemory, config: ProviderConfig, nowM
 }
 
 export function addPermit(memory: ProviderMemory, permit: Permit): ProviderMemory {
-  return { ...memory, permits: new Map(memory.permits).set(permit.id, { ...permit, overdueBucket: undefined }) };
+  return { ...memory, permits: new Map(memory.permits).set(permit.id, { ...permit, overdue: undefined }) };
 }
 
 export function removePermit(memory: ProviderMemory, permitId: number): ProviderMemory {
@@ -124,10 +124,9 @@ export function removePermit(memory: ProviderMemory, permitId: number): Provider
 /** Counts a report into the window of a closed breaker. A counted overdue is replaced, never added to. */
 export function countReport(memory: ProviderMemory, permit: Permit, report: Report, nowMs: number, wallMs: number): ProviderMemory {
   if (permit.generation !== memory.generation) return memory;
-  const overdueBucket = memory.permits.get(permit.id)?.overdueBucket;
-  const wasCounted = overdueBucket !== undefined;
-  if (wasCounted && report.verdict === 'failure') return noteFailure(memory, report, wallMs);
-  const window = wasCounted ? retractFailure(memory.window, overdueBucket, nowMs) : memory.window;
+  const overdue = memory.permits.get(permit.id)?.overdue;
+  if (overdue !== undefined && report.verdict === 'failure') return noteFailure(memory, report, wallMs);
+  const window = overdue === undefined ? memory.window : retractFailure(memory.window, overdue, nowMs);
   switch (report.verdict) {
     case 'success':
       return { ...memory, window: recordSuccess(window, nowMs) };
@@ -141,9 +140,9 @@ export function countReport(memory: ProviderMemory, permit: Permit, report: Repo
 /** An attempt in flight that has outlived its own limit counts as one failure. */
 export function countOverdue(memory: ProviderMemory, permit: Permit, nowMs: number, wallMs: number): ProviderMemory {
   const record = memory.permits.get(permit.id);
-  if (record === undefined || record.overdueBucket !== undefined || permit.generation !== memory.generation) return memory;
+  if (record === undefined || record.overdue !== undefined || permit.generation !== memory.generation) return memory;
   const window = recordFailure(memory.window, nowMs);
-  const permits = new Map(memory.permits).set(permit.id, { ...record, overdueBucket: window.newest });
+  const permits = new Map(memory.permits).set(permit.id, { ...record, overdue: { bucket: window.newest, run: window.run } });
   return noteFailure({ ...memory, window, permits }, { message: `no answer within ${permit.limitMs} ms` }, wallMs);
 }
 

@@ -9,6 +9,7 @@ import { planRoute, type RoutePlan, type RouteQuestion } from '../policy/route.t
 import { Actor, type BeforeEvent, type Reply } from './actor.ts';
 import type { Announce } from './announce.ts';
 import { Mailbag } from './mailbag.ts';
+import { SupervisorError } from './process.ts';
 import type { Registry } from './registry.ts';
 
 export const SERVICE_ID = 'service';
@@ -80,6 +81,8 @@ export interface ServiceControlDeps {
 
 /** How long a request that is not told otherwise waits for a route while the actor is suspended or restarting. */
 const ROUTE_TIMEOUT_MS = 86_400_000;
+/** After how long it asks again when the mailbox of a suspended actor was full. */
+const ROOM_WAIT_MS = 100;
 
 /** The face of the Service actor. */
 export class ServiceControl {
@@ -103,6 +106,7 @@ export class ServiceControl {
       machine: createServiceMachine(this.#memory),
       clock: this.#deps.clock,
       beforeEvent: this.#deps.beforeEvent,
+      onUndelivered: this.#mailbag.keep,
       onSnapshot: (snapshot) => {
         this.#memory = snapshot.context;
       },
@@ -124,7 +128,7 @@ export class ServiceControl {
     }
   }
 
-  /** Undefined when the actor died before it answered. */
+  /** Undefined when the actor died before it answered, or had no room for the question. */
   async #askOnce(ask: () => RouteQuestion, signal: AbortSignal): Promise<RouteAnswer | undefined> {
     const actor = this.#mailbag.actor();
     if (actor === undefined) return undefined;
@@ -132,8 +136,15 @@ export class ServiceControl {
       return await actor.call<RouteAnswer>((reply) => ({ type: 'route.asked', ask, reply }), { timeoutMs: ROUTE_TIMEOUT_MS, signal });
     } catch (error) {
       if (signal.aborted) throw error;
+      if (error instanceof SupervisorError && error.code === 'mailbox-full') await this.#waitForRoom();
       return undefined;
     }
+  }
+
+  #waitForRoom(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#deps.clock.setTimeout(resolve, ROOM_WAIT_MS);
+    });
   }
 
   admitted(): void {

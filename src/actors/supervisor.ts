@@ -7,7 +7,7 @@
 import type { Clock, TimerHandle } from '../contract/clock.ts';
 import type { ChildState } from '../contract/state.ts';
 import { countRestart, type RestartBackoff, restartDelayMs, type RestartIntensity } from '../policy/restart-intensity.ts';
-import { type ExitReason, type Process, SupervisorError } from './process.ts';
+import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
 
 export type RestartType = 'permanent' | 'transient' | 'temporary';
 
@@ -41,6 +41,8 @@ export interface SupervisorObserver {
   childStarted?(id: string, process: Process, incarnation: number, restarts: number): void;
   childExited?(id: string, process: Process, incarnation: number, reason: ExitReason): void;
   gaveUp?(id: string, restarts: number): void;
+  /** One of the others threw. */
+  failed?(error: unknown): void;
 }
 
 /** Per child id: how often it was started and restarted. */
@@ -53,6 +55,8 @@ interface Child {
   startedAtMs: number;
   failedStarts: number;
   timer: TimerHandle | undefined;
+  /** What operators ask of one child is done one after another. */
+  turn: Promise<void>;
 }
 
 const INTENSITY: RestartIntensity = { restartsMax: 3, periodMs: 5_000 };
@@ -105,23 +109,25 @@ export class Supervisor implements Process {
 
   /** Stops a child and forgets it. @throws {SupervisorError} `not-found` */
   async removeChild(id: string): Promise<void> {
-    const child = this.#find(id);
-    await this.#stopChild(child);
-    this.#children.delete(id);
+    await this.#inTurn(id, async (child) => {
+      await this.#stopChild(child);
+      this.#children.delete(id);
+    });
   }
 
   /** Stops a child if it runs and starts a new incarnation; not counted against the intensity. @throws {SupervisorError} `not-found`, `failed-to-start` */
   async restartChild(id: string): Promise<void> {
-    const child = this.#find(id);
-    await this.#stopChild(child);
-    child.failedStarts = 0;
-    this.#historyOf(id).restarts += this.#historyOf(id).incarnation > 0 ? 1 : 0;
-    try {
-      await this.#startChild(child);
-    } catch (error) {
-      child.state = 'down';
-      throw new SupervisorError('failed-to-start', `child ${id} of supervisor ${this.id} failed to start`, { cause: error });
-    }
+    await this.#inTurn(id, async (child) => {
+      await this.#stopChild(child);
+      child.failedStarts = 0;
+      this.#historyOf(id).restarts += this.#historyOf(id).incarnation > 0 ? 1 : 0;
+      try {
+        await this.#startChild(child);
+      } catch (error) {
+        child.state = 'down';
+        throw new SupervisorError('failed-to-start', `child ${id} of supervisor ${this.id} failed to start`, { cause: error });
+      }
+    });
   }
 
   /** The living process of a child. */
@@ -152,7 +158,7 @@ export class Supervisor implements Process {
 
   #admit(spec: ChildSpec): Child {
     if (this.#children.has(spec.id)) throw new SupervisorError('invalid-spec', `expected child ids of supervisor ${this.id} to be unique, got: ${spec.id} twice`);
-    const child: Child = { spec, state: 'stopped', process: undefined, startedAtMs: 0, failedStarts: 0, timer: undefined };
+    const child: Child = { spec, state: 'stopped', process: undefined, startedAtMs: 0, failedStarts: 0, timer: undefined, turn: Promise.resolve() };
     this.#children.set(spec.id, child);
     return child;
   }
@@ -161,6 +167,14 @@ export class Supervisor implements Process {
     const child = this.#children.get(id);
     if (child === undefined) throw new SupervisorError('not-found', `supervisor ${this.id} has no child ${id}`);
     return child;
+  }
+
+  /** Rejects like `act`, and with `not-found` when the child was removed meanwhile. */
+  #inTurn(id: string, act: (child: Child) => Promise<void>): Promise<void> {
+    const child = this.#children.get(id);
+    const turn = (child?.turn ?? Promise.resolve()).then(() => act(this.#find(id)));
+    if (child !== undefined) child.turn = turn.catch(() => undefined);
+    return turn;
   }
 
   #historyOf(id: string): { incarnation: number; restarts: number } {
@@ -178,14 +192,14 @@ export class Supervisor implements Process {
     const { incarnation } = history;
     child.state = 'starting';
     const process = await child.spec.start(incarnation);
-    if (this.#stopping !== undefined || history.incarnation !== incarnation) {
-      await process.stop();
+    if (this.#stopping !== undefined || child.state !== 'starting' || history.incarnation !== incarnation) {
+      await endOf(process);
       throw new SupervisorError('stopped', `child ${child.spec.id} was stopped while it started`);
     }
     child.process = process;
     child.state = 'running';
     child.startedAtMs = this.#clock.nowMs();
-    this.#options.observer?.childStarted?.(child.spec.id, process, incarnation, history.restarts);
+    this.#tell((observer) => observer.childStarted?.(child.spec.id, process, incarnation, history.restarts));
     process.onExit((reason) => {
       this.#childExited(child, process, incarnation, reason);
     });
@@ -194,7 +208,7 @@ export class Supervisor implements Process {
   #childExited(child: Child, process: Process, incarnation: number, reason: ExitReason): void {
     if (child.process !== process) return;
     child.process = undefined;
-    this.#options.observer?.childExited?.(child.spec.id, process, incarnation, reason);
+    this.#tell((observer) => observer.childExited?.(child.spec.id, process, incarnation, reason));
     if (this.#stopping !== undefined) return;
     if (!isRestarted(child.spec.restart ?? 'permanent', reason)) {
       child.state = process instanceof Supervisor ? 'down' : 'stopped';
@@ -218,17 +232,21 @@ export class Supervisor implements Process {
     child.failedStarts += 1;
     child.timer = this.#clock.setTimeout(() => {
       child.timer = undefined;
-      this.#historyOf(child.spec.id).restarts += 1;
-      // Rejections end in `#scheduleRestart`: a failed start counts like a crash.
-      void this.#startChild(child).catch(() => {
-        if (this.#stopping === undefined && child.state === 'starting') this.#scheduleRestart(child);
+      const history = this.#historyOf(child.spec.id);
+      history.restarts += 1;
+      const started = this.#startChild(child);
+      const { incarnation } = history;
+      // A failed start counts like a crash, unless an operator has stopped or started the child anew meanwhile.
+      void started.catch(() => {
+        const isLatest = child.state === 'starting' && history.incarnation === incarnation;
+        if (this.#stopping === undefined && isLatest) this.#scheduleRestart(child);
       });
     }, delayMs);
   }
 
   #giveUp(child: Child): void {
     child.state = 'down';
-    this.#options.observer?.gaveUp?.(this.id, this.#restartsAtMs.length - 1);
+    this.#tell((observer) => observer.gaveUp?.(this.id, this.#restartsAtMs.length - 1));
     // `stop` never rejects.
     void this.stop();
   }
@@ -237,8 +255,7 @@ export class Supervisor implements Process {
     for (const child of [...this.#children.values()].toReversed()) await this.#stopChild(child);
     if (this.#exit !== undefined) return;
     this.#exit = { kind: 'shutdown' };
-    for (const listener of this.#exitListeners) listener(this.#exit);
-    this.#exitListeners.clear();
+    tellExit(this.#exitListeners, this.#exit);
   }
 
   /** Never rejects and never waits longer than the child's limit. */
@@ -250,22 +267,48 @@ export class Supervisor implements Process {
     child.process = undefined;
     child.state = isGivenUp ? 'down' : 'stopped';
     if (process === undefined) return;
-    const limit = child.spec.shutdown ?? (process instanceof Supervisor ? 'infinity' : SHUTDOWN_MS);
-    const stopped = process.stop().catch(() => undefined);
-    if (limit === 'brutal-kill') return;
-    await (limit === 'infinity' ? stopped : this.#within(stopped, limit));
     const { incarnation } = this.#historyOf(child.spec.id);
-    this.#options.observer?.childExited?.(child.spec.id, process, incarnation, { kind: 'shutdown' });
+    const limit = child.spec.shutdown ?? (process instanceof Supervisor ? 'infinity' : SHUTDOWN_MS);
+    const reason = await this.#within(endOf(process), limit);
+    this.#tell((observer) => observer.childExited?.(child.spec.id, process, incarnation, reason));
   }
 
-  #within(promise: Promise<void>, limitMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#clock.setTimeout(resolve, limitMs);
-      void promise.then(() => {
-        this.#clock.clearTimeout(timer);
-        resolve();
-      });
-    });
+  /** How the child ended; `killed` when it is given up on. */
+  async #within(ended: Promise<ExitReason>, limit: ShutdownLimit): Promise<ExitReason> {
+    if (limit === 'infinity') return ended;
+    if (limit === 'brutal-kill') return { kind: 'killed' };
+    const passed = Promise.withResolvers<ExitReason>();
+    const timer = this.#clock.setTimeout(() => {
+      passed.resolve({ kind: 'killed' });
+    }, limit);
+    const reason = await Promise.race([ended, passed.promise]);
+    this.#clock.clearTimeout(timer);
+    return reason;
+  }
+
+  /** An observer that throws must not stop a restart; it is told so, and what it makes of that is its own affair. */
+  #tell(notify: (observer: SupervisorObserver) => void): void {
+    const { observer } = this.#options;
+    if (observer === undefined) return;
+    try {
+      notify(observer);
+    } catch (error) {
+      try {
+        observer.failed?.(error);
+      } catch {
+        // Nobody is left to tell.
+      }
+    }
+  }
+}
+
+/** Stops a process and says how that ended. Never rejects, whatever the process does. */
+async function endOf(process: Process): Promise<ExitReason> {
+  try {
+    await process.stop();
+    return { kind: 'shutdown' };
+  } catch (error) {
+    return { kind: 'error', error };
   }
 }
 

@@ -95,7 +95,8 @@ export class Tree {
   resume(id: string): void {
     const process = this.#living(id);
     process.resume?.();
-    this.#controls.get(id)?.noteChange();
+    // Delivers what its mailbox had no room for.
+    (this.#controls.get(id) ?? this.#control(id))?.actorStarted();
   }
 
   /** Starts a new incarnation; of a provider also one that gave up, with its credentials given another chance. */
@@ -153,6 +154,9 @@ export class Tree {
         if (provider === undefined) return;
         provider.markDown();
         announce('provider.gaveUp', { provider: id, restarts });
+      },
+      failed: (error) => {
+        announce('listener.failed', { event: 'supervisor', message: describeError(error) });
       },
     };
   }

@@ -25,7 +25,8 @@ function parseJson(body: string): unknown {
 function checkNesting(root: unknown, depthMax: number): void {
   let level = [root].filter(isNested);
   for (let depth = 1; level.length > 0; depth++) {
-    if (depth > depthMax) throw new HttpRefusal(400, `expected the body to be nested at most ${depthMax} deep, got: more`);
+    if (depth > depthMax)
+      throw new HttpRefusal(400, `expected the body to be nested at most ${depthMax} deep, got: more`);
     // However it was escaped, this key would change objects that are built from the body.
     if (level.some((value) => Object.hasOwn(value, '__proto__'))) {
       throw new HttpRefusal(400, 'expected no field to be named __proto__, got: one');

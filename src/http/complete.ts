@@ -70,11 +70,16 @@ async function* readParts(stream: CompletionStream): AsyncGenerator<StreamPart, 
     yield part;
     if (part.type === 'finish') return;
   }
-  throw new SwitchgearError('interrupted', 'expected the stream to end with a finish, got: its end', { requestId: stream.requestId });
+  throw new SwitchgearError('interrupted', 'expected the stream to end with a finish, got: its end', {
+    requestId: stream.requestId,
+  });
 }
 
 /** What must be there before anything is sent: the first part, or in `whole` delivery all of them. */
-async function takeFirst(parts: AsyncGenerator<StreamPart, undefined>, delivery: 'live' | 'whole'): Promise<readonly StreamPart[]> {
+async function takeFirst(
+  parts: AsyncGenerator<StreamPart, undefined>,
+  delivery: 'live' | 'whole',
+): Promise<readonly StreamPart[]> {
   const held: StreamPart[] = [];
   for (;;) {
     const next = await parts.next();
@@ -113,7 +118,11 @@ async function relay({ edge, reply, renderer, headers, held, parts }: RelayJob):
     writer.open(headers);
     for (const part of held) await writer.write(renderer.render(part));
     for await (const part of parts) {
-      if (part.type === 'restart') throw new SwitchgearError('interrupted', 'the answer broke after a part of it was sent; send the request again');
+      if (part.type === 'restart')
+        throw new SwitchgearError(
+          'interrupted',
+          'the answer broke after a part of it was sent; send the request again',
+        );
       if (!(await writer.write(renderer.render(part)))) return;
     }
   } catch (error) {

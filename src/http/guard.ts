@@ -21,7 +21,11 @@ export function createGuard(boundHost: string): (request: FastifyRequest) => voi
     const isAdmin = request.routeOptions.url?.startsWith('/admin') === true;
     const isNamedRight = isLoopbackName(hostnameOf(host)) || hostnameOf(host) === boundHost.toLowerCase();
     if ((isLocalServer || isAdmin) && !isNamedRight) {
-      throw new HttpRefusal(403, 'expected the Host header to name this machine (localhost or 127.0.0.1), got: another name', 'host');
+      throw new HttpRefusal(
+        403,
+        'expected the Host header to name this machine (localhost or 127.0.0.1), got: another name',
+        'host',
+      );
     }
     refuseForeignOrigin(request.headers.origin, host);
     if (isAdmin) refuseRemote(request);
@@ -30,7 +34,10 @@ export function createGuard(boundHost: string): (request: FastifyRequest) => voi
 
 /** Whether a host name or address can only mean this machine. */
 export function isLoopbackName(name: string): boolean {
-  const bare = name.toLowerCase().replace(/^\[(.*)\]$/, '$1').replace(/^::ffff:/, '');
+  const bare = name
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/^::ffff:/, '');
   return bare === 'localhost' || bare === '::1' || (isIPv4(bare) && bare.startsWith('127.'));
 }
 
@@ -43,14 +50,16 @@ function refuseDuplicates(rawHeaders: readonly string[]): void {
 function refuseForeignOrigin(origin: string | undefined, host: string): void {
   if (origin === undefined) return;
   const isOwn = URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
-  if (!isOwn) throw new HttpRefusal(403, 'expected the Origin header to be absent or this server, got: another origin', 'origin');
+  if (!isOwn)
+    throw new HttpRefusal(403, 'expected the Origin header to be absent or this server, got: another origin', 'origin');
 }
 
 /** Loopback is not enough when a proxy on this machine speaks for others. */
 function refuseRemote(request: FastifyRequest): void {
   const isProxied = PROXY_HEADERS.some((name) => request.headers[name] !== undefined);
   const isLocal = isLoopbackName(request.raw.socket.remoteAddress ?? '');
-  if (isProxied || !isLocal) throw new HttpRefusal(403, 'expected admin routes to be called from this machine, got: another one');
+  if (isProxied || !isLocal)
+    throw new HttpRefusal(403, 'expected admin routes to be called from this machine, got: another one');
 }
 
 /** `[::1]:80` to `[::1]`, `name:80` to `name`. */

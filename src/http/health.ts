@@ -23,6 +23,8 @@ function judgeReadiness(service: Service): { status: string; code?: ErrorCode } 
 
 /** A provider held by a rate limit is busy, not gone. */
 function canAnswer(state: ProviderState): boolean {
-  const hasCredential = state.credentials.some((credential) => credential.state === 'usable' || credential.state === 'held');
+  const hasCredential = state.credentials.some(
+    (credential) => credential.state === 'usable' || credential.state === 'held',
+  );
   return !state.isDown && state.breaker.state !== 'open' && hasCredential;
 }

@@ -23,7 +23,8 @@ export function registerModelRoutes(app: FastifyInstance, edge: Edge): void {
 
   app.get('/v1/models', async (request) => {
     const models = nameModels(edge, await edge.service.listModels());
-    if (!isAnthropic(request)) return { object: 'list', data: models.map((model) => renderOpenaiModel(model, sinceMs)) };
+    if (!isAnthropic(request))
+      return { object: 'list', data: models.map((model) => renderOpenaiModel(model, sinceMs)) };
     return {
       data: models.map((model) => renderAnthropicModel(model, sinceMs)),
       first_id: models[0]?.id ?? null,
@@ -38,7 +39,11 @@ export function registerModelRoutes(app: FastifyInstance, edge: Edge): void {
     const listings = await edge.service.listModels();
     const model = nameModels(edge, listings).find((candidate) => candidate.id === id) ?? findPinned(listings, id);
     if (model === undefined) {
-      throw new SwitchgearError('unknown-model', 'expected the model to be one of GET /v1/models, got: an unknown name', { param: 'model' });
+      throw new SwitchgearError(
+        'unknown-model',
+        'expected the model to be one of GET /v1/models, got: an unknown name',
+        { param: 'model' },
+      );
     }
     return isAnthropic(request) ? renderAnthropicModel(model, sinceMs) : renderOpenaiModel(model, sinceMs);
   });
@@ -52,7 +57,9 @@ export function isAnthropic(request: FastifyRequest): boolean {
 function nameModels(edge: Edge, listings: readonly ModelListing[]): readonly NamedModel[] {
   const named = new Map<string, NamedModel>();
   for (const [id, candidates] of Object.entries(edge.config.models)) {
-    const known = candidates.flatMap(({ provider, model }) => listings.filter((listing) => listing.provider === provider && listing.model === model));
+    const known = candidates.flatMap(({ provider, model }) =>
+      listings.filter((listing) => listing.provider === provider && listing.model === model),
+    );
     named.set(id, { id, listings: known, isAlias: true });
   }
   const byModel = Map.groupBy(listings, (listing) => listing.model);

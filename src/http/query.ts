@@ -5,7 +5,8 @@ import { refuse } from './check.ts';
 export function readQuery(query: unknown, names: readonly string[]): Readonly<Record<string, string | undefined>> {
   const entries = Object.entries(Object(query));
   for (const [name, value] of entries) {
-    if (!names.includes(name)) throw refuse(name.slice(0, 40), `one of ${names.join(', ')}`, 'an unknown query parameter');
+    if (!names.includes(name))
+      throw refuse(name.slice(0, 40), `one of ${names.join(', ')}`, 'an unknown query parameter');
     if (typeof value !== 'string') throw refuse(name, 'given once', value);
   }
   // Every value was checked to be a string just above.

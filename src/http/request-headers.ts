@@ -53,14 +53,16 @@ function parseDelivery(headers: IncomingHttpHeaders): Pick<RequestOptions, 'deli
   const delivery = read(headers, 'x-switchgear-delivery');
   if (delivery === undefined) return {};
   // A wire has no word for "discard what you have", so `restart` is for the library only.
-  if (delivery !== 'live' && delivery !== 'whole') throw refuseHeader('x-switchgear-delivery', 'live or whole', delivery);
+  if (delivery !== 'live' && delivery !== 'whole')
+    throw refuseHeader('x-switchgear-delivery', 'live or whole', delivery);
   return { delivery };
 }
 
 function parseTenant(headers: IncomingHttpHeaders): Pick<RequestOptions, 'tenant'> {
   const tenant = read(headers, 'x-switchgear-tenant');
   if (tenant === undefined) return {};
-  if (!TENANT_PATTERN.test(tenant)) throw refuseHeader('x-switchgear-tenant', 'a name of at most 128 characters', tenant);
+  if (!TENANT_PATTERN.test(tenant))
+    throw refuseHeader('x-switchgear-tenant', 'a name of at most 128 characters', tenant);
   return { tenant };
 }
 
@@ -69,7 +71,8 @@ function parseFallbacks(headers: IncomingHttpHeaders): Pick<RequestOptions, 'fal
   if (value === undefined) return {};
   if (value.trim() === 'none') return { fallbacks: 'none' };
   const fallbacks = value.split(',').map((name) => name.trim());
-  const isValid = fallbacks.length <= FALLBACKS_MAX && fallbacks.every((name) => name !== 'none' && NAME_PATTERN.test(name));
+  const isValid =
+    fallbacks.length <= FALLBACKS_MAX && fallbacks.every((name) => name !== 'none' && NAME_PATTERN.test(name));
   if (!isValid) {
     throw refuseHeader('x-switchgear-fallbacks', `none, or up to ${FALLBACKS_MAX} comma-separated model names`, value);
   }

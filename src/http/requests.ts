@@ -28,12 +28,18 @@ export function registerRequestRoutes(app: FastifyInstance, edge: Edge): void {
       throw refuse(call.unstreamedOnly, 'absent from a submitted request, whose stored answer cannot hold it', 'set');
     }
     const key = parseIdempotencyKey(request.headers);
-    const requestId = await edge.service.completionAsync(call.request, { ...parseRequestOptions(request.headers), ...key });
+    const requestId = await edge.service.completionAsync(call.request, {
+      ...parseRequestOptions(request.headers),
+      ...key,
+    });
     // With a key this may be a request of long ago; without one it has only just been queued.
     const status = key.idempotencyKey === undefined ? 'queued' : (await edge.service.getResult(requestId)).status;
     return reply
       .code(202)
-      .headers({ ...liveHeaders(requestId, undefined, openaiWire), location: `/v1/requests/${encodeURIComponent(requestId)}` })
+      .headers({
+        ...liveHeaders(requestId, undefined, openaiWire),
+        location: `/v1/requests/${encodeURIComponent(requestId)}`,
+      })
       .send({ requestId, status });
   });
 
@@ -66,7 +72,9 @@ function sendResult(edge: Edge, reply: FastifyReply, result: RequestResult): Fas
     case 'running':
       return reply.headers(liveHeaders(requestId, undefined, openaiWire)).send({ requestId, status });
     case 'succeeded':
-      return reply.headers(answerHeaders(result.response, openaiWire)).send({ requestId, status, response: openaiWire.render(result.response) });
+      return reply
+        .headers(answerHeaders(result.response, openaiWire))
+        .send({ requestId, status, response: openaiWire.render(result.response) });
     case 'failed':
     case 'cancelled': {
       const failure = toFailure(result.error, edge.scrub);

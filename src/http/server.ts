@@ -2,7 +2,13 @@
  * The HTTP edge of a service: an HTTP server with all routes, not yet listening. The wires differ in what they parse and
  * render; everything else (guards, limits, headers, errors, disconnects) is the same for all and is put together here.
  */
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import type { Clock } from '../contract/clock.ts';
 import type { ResolvedConfig } from '../contract/config.ts';
 import type { Service } from '../contract/service.ts';
@@ -81,7 +87,10 @@ function createApp(edge: Edge, logger: FastifyBaseLogger | undefined, sendFailur
     frameworkErrors: (error, request, reply) => {
       const refusal =
         error.code === 'FST_ERR_MAX_PARAM_LENGTH'
-          ? new HttpRefusal(404, `expected names in the path to be at most ${PARAM_LENGTH_MAX} characters long, got: more`)
+          ? new HttpRefusal(
+              404,
+              `expected names in the path to be at most ${PARAM_LENGTH_MAX} characters long, got: more`,
+            )
           : new HttpRefusal(400, 'expected the path to be a well-formed URL, got: something malformed');
       sendFailure(refusal, request, reply);
     },
@@ -112,8 +121,13 @@ interface FailureJob {
 
 function replyFailure({ error, edge, wire, request, reply }: FailureJob): void {
   const failure = toFailure(error, edge.scrub);
-  if (failure.isDefect) request.log.error({ err: error, method: request.method, path: pathOf(request) }, 'the edge failed');
-  else request.log.debug({ code: failure.code, status: failure.status, requestId: failure.requestId }, 'request refused or failed');
+  if (failure.isDefect)
+    request.log.error({ err: error, method: request.method, path: pathOf(request) }, 'the edge failed');
+  else
+    request.log.debug(
+      { code: failure.code, status: failure.status, requestId: failure.requestId },
+      'request refused or failed',
+    );
   void reply.code(failure.status).headers(failureHeaders(failure, wire)).send(wire.renderFailure(failure));
 }
 

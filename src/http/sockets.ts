@@ -43,7 +43,10 @@ export function answerClientError(error: { readonly code?: string }, socket: Soc
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
-const STATUS_TEXTS: Readonly<Record<number, string>> = { 408: 'Request Timeout', 431: 'Request Header Fields Too Large' };
+const STATUS_TEXTS: Readonly<Record<number, string>> = {
+  408: 'Request Timeout',
+  431: 'Request Header Fields Too Large',
+};
 
 function toRefusal(code: string | undefined): HttpRefusal {
   switch (code) {

@@ -45,8 +45,18 @@ export class WireFieldCollector {
 
 /** Fields by which a body would choose where a request goes, and with which key. Only the operator decides that. */
 const ROUTING_FIELDS = [
-  'api_base', 'api_key', 'apiKey', 'api_version', 'base_url', 'baseURL', 'custom_llm_provider', 'extra_headers', 'headers',
-  'fallbacks', 'organization', 'proxy',
+  'api_base',
+  'api_key',
+  'apiKey',
+  'api_version',
+  'base_url',
+  'baseURL',
+  'custom_llm_provider',
+  'extra_headers',
+  'headers',
+  'fallbacks',
+  'organization',
+  'proxy',
 ];
 
 /** The first field of a body that tries to route, if any. */

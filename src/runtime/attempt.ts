@@ -129,11 +129,14 @@ class AttemptRun {
     const { adapter, model, credential, open, clock } = this.#context;
     if (adapter.embed === undefined) throw new TypeError(`expected the adapter of ${this.#context.config.name} to embed`);
     const reply = await adapter.embed({ requestId: open.requestId, model, request, credential, signal: this.#aborting.signal });
+    if (!isEmbedReply(reply)) return this.#failed(this.#malformed('embedding'));
     return { kind: 'embedded', reply, durationMs: clock.nowMs() - this.#startedAtMs };
   }
 
   async #stream(request: ParsedCompletion): Promise<AttemptOutcome> {
     for await (const part of this.#context.adapter.stream(this.#call(request))) {
+      // Given up meanwhile: an adapter that ignores its signal must reach nobody.
+      if (this.#aborting.signal.aborted) break;
       this.#collector.add(part);
       this.#noteProgress(part);
       await this.#deliver(part);
@@ -183,8 +186,14 @@ class AttemptRun {
   }
 
   #answered(reply: AdapterReply): AttemptOutcome {
+    if (!isReply(reply)) return this.#failed(this.#malformed('reply'));
+    if (isEmpty(reply)) return this.#failed({ kind: 'false-success', message: `${this.#context.config.name} answered with nothing at all` });
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
     return { kind: 'answered', reply, firstTokenMs: this.#firstTokenMs, durationMs };
+  }
+
+  #malformed(what: string): Failure {
+    return { kind: 'adapter-error', message: `expected adapter ${this.#context.config.adapter} to give a whole ${what}, got: one with fields missing` };
   }
 
   #failed(failure: Failure): AttemptOutcome {
@@ -213,6 +222,25 @@ class AttemptRun {
       return { kind: 'adapter-error', message: `adapter ${config.adapter} failed: ${String(cause)}`, cause };
     }
   }
+}
+
+/** Adapters of users are an edge: what is trusted from here on is checked, whatever the type says. */
+function isReply(reply: unknown): reply is AdapterReply {
+  if (!isRecord(reply) || !isRecord(reply['usage'])) return false;
+  return typeof reply['text'] === 'string' && typeof reply['finishReason'] === 'string' && Array.isArray(reply['toolCalls']);
+}
+
+function isEmbedReply(reply: unknown): reply is AdapterEmbedReply {
+  return isRecord(reply) && isRecord(reply['usage']) && Array.isArray(reply['vectors']);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** A provider that stops without a word and without a token has not answered. */
+function isEmpty({ text, refusal = '', toolCalls, finishReason, usage }: AdapterReply): boolean {
+  return finishReason === 'stop' && text === '' && refusal === '' && toolCalls.length === 0 && (usage.outputTokens ?? 0) === 0;
 }
 
 /** What the caller of a stream sees of an adapter's part. */

@@ -28,6 +28,9 @@ import { failureError, planError, respond, settle, stopError } from './settle.ts
 /** Output tokens assumed for pacing when the request sets no maximum; corrected by the real usage. */
 const OUTPUT_TOKENS_ASSUMED = 512;
 
+/** A real timer may fire a little early, and the gate must be clear when the request is back. */
+const TIMER_SLACK_MS = 2;
+
 /** Carries a request from admission to settlement. Never rejects. */
 export async function runRequest(runtime: Runtime, open: OpenRequest): Promise<void> {
   const journey = new Journey(runtime, open);
@@ -48,6 +51,8 @@ class Journey {
   readonly #open: OpenRequest;
   readonly #progress = new Progress();
   readonly #used = new Map<string, Provider>();
+  /** Drawn once per attempt, so that the gate's hold and the request's own wait are the same length. */
+  #chance = 0;
 
   constructor(runtime: Runtime, open: OpenRequest) {
     this.#runtime = runtime;
@@ -58,6 +63,10 @@ class Journey {
   async step(): Promise<boolean> {
     const plan = await route(this.#runtime, this.#open, this.#progress);
     if (plan.kind === 'fail') return this.#unroutable(plan);
+    // Whoever recovers first shall answer, so a candidate that was spent counts again before everybody is waited for.
+    if (plan.kind === 'park' && this.#open.init.mode === 'async' && this.#progress.hasSpent) {
+      return this.#pause(this.#progress.beginRest(this.#runtime.clock.random()));
+    }
     const taken = await this.#take(plan);
     switch (taken.kind) {
       case 'reroute':
@@ -98,6 +107,9 @@ class Journey {
 
   /** R3: one synchronous step. */
   #claim(candidate: Candidate, isForced: boolean): ClaimResult {
+    // A blocked event loop lets time pass before the deadline's timer fires.
+    if (this.#open.remainingMs <= 0) this.#open.stop('deadline');
+    if (this.#open.signal.aborted) return { kind: 'refused', admission: { kind: 'never', reason: 'the request was stopped' } };
     if (!this.#runtime.providers.has(candidate.provider)) return { kind: 'refused', admission: { kind: 'never', reason: 'removed from the config' } };
     const { control } = this.#provider(candidate);
     return control.claim({
@@ -142,7 +154,7 @@ class Journey {
         control.overdue(permit);
       },
     });
-    this.#report(slot, candidate, outcome);
+    this.#report(control, slot, candidate, outcome);
     slot.release();
     await this.#remember(candidate, outcome, credential.id);
     return outcome;
@@ -157,9 +169,8 @@ class Journey {
     this.#progress.isPaid = false;
   }
 
-  /** Tells the provider what became of the permit; every permit is reported exactly once (R5). */
-  #report(slot: Slot, candidate: Candidate, outcome: AttemptOutcome): void {
-    const { control } = this.#provider(candidate);
+  /** Tells whoever gave the permit what became of it; every permit is reported exactly once (R5). */
+  #report(control: Provider['control'], slot: Slot, candidate: Candidate, outcome: AttemptOutcome): void {
     const { permit } = slot.claimed;
     if (outcome.kind !== 'failed') {
       control.report(permit, { verdict: 'success', effect: 'none', model: candidate.model });
@@ -169,7 +180,8 @@ class Journey {
     }
     const { failure } = outcome;
     const { breaker, effect } = FAILURE_POLICY[failure.kind];
-    const holdMs = throttleMs(this.#progress.attemptsAt(candidate) - 1, failure.retryAfterMs, this.#runtime.clock.random());
+    this.#chance = this.#runtime.clock.random();
+    const holdMs = throttleMs(this.#progress.attemptsAt(candidate) - 1, failure.retryAfterMs, this.#chance);
     control.report(permit, {
       verdict: breaker,
       effect,
@@ -266,7 +278,7 @@ class Journey {
       hasDelivered: hasContent && sink !== undefined && sink.hasDelivered,
       delivery,
       remainingMs: this.#open.remainingMs,
-      random: this.#runtime.clock.random(),
+      random: this.#chance,
     });
     return decision;
   }
@@ -296,7 +308,7 @@ class Journey {
     }
     this.#progress.isPaid = true;
     await this.#startOver();
-    return this.#pause(decision.waitMs);
+    return this.#pause(decision.waitMs === 0 ? 0 : decision.waitMs + TIMER_SLACK_MS);
   }
 
   /** The caller of a `restart` stream is told to discard what it has. */

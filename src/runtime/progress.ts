@@ -51,6 +51,10 @@ export class Progress {
     this.#spent.add(candidateKey(candidate));
   }
 
+  get hasSpent(): boolean {
+    return this.#spent.size > 0;
+  }
+
   noteTooLong(index: number, window: number | undefined): void {
     const widest = Math.max(window ?? 0, this.#tooLong?.window ?? 0);
     this.#tooLong = { index, window: widest > 0 ? widest : undefined };

@@ -87,7 +87,7 @@ export class MemoryStore implements RequestStore {
     const nowMs = this.#options.clock.nowMs();
     for (const [requestId, expiresAtMs] of this.#settled) {
       if (expiresAtMs > nowMs) break;
-      this.#forgetResult(requestId);
+      this.#forgetResult(requestId, expiresAtMs);
     }
     for (const [requestId, forgottenAtMs] of this.#expired) {
       if (forgottenAtMs > nowMs) break;
@@ -96,19 +96,20 @@ export class MemoryStore implements RequestStore {
   }
 
   #makeRoom(): boolean {
-    const [oldest] = this.#settled.keys();
+    const [oldest] = this.#settled;
     if (oldest === undefined) return false;
-    this.#forgetResult(oldest);
+    this.#forgetResult(...oldest);
     return true;
   }
 
-  #forgetResult(requestId: RequestId): void {
+  /** How long its id is remembered depends on when the result expires, not on when somebody looks. */
+  #forgetResult(requestId: RequestId, expiresAtMs: number): void {
     const record = this.#records.get(requestId);
     this.#records.delete(requestId);
     this.#settled.delete(requestId);
     const key = record === undefined ? undefined : idempotencyKeyOf(record);
     if (key !== undefined && this.#keys.get(key) === requestId) this.#keys.delete(key);
-    this.#expired.set(requestId, this.#options.clock.nowMs() + this.#options.resultTtlMs);
+    this.#expired.set(requestId, expiresAtMs + this.#options.resultTtlMs);
     const [oldest] = this.#expired.keys();
     if (this.#expired.size > this.#recordsMax && oldest !== undefined) this.#expired.delete(oldest);
   }

@@ -13,7 +13,16 @@ describe('probes', () => {
     ['held by a rate limit', { gate: 'held', credentials: [{ id: 'a', state: 'held', heldForMs: 5 }] }, 200],
     ['open', { breaker: { ...closed.breaker, state: 'open' } }, 503],
     ['down', { isDown: true }, 503],
-    ['without a usable credential', { credentials: [{ id: 'a', state: 'disabled' }, { id: 'b', state: 'exhausted' }] }, 503],
+    [
+      'without a usable credential',
+      {
+        credentials: [
+          { id: 'a', state: 'disabled' },
+          { id: 'b', state: 'exhausted' },
+        ],
+      },
+      503,
+    ],
   ];
 
   test.each(states)('ready when the only provider is %s', async (_name, state, status) => {
@@ -45,30 +54,49 @@ describe('admin reads', () => {
   test('the tree, the queue and the providers with health and state', async () => {
     await using edge = await startEdge();
     const read = async (path: string) => (await fetch(`${edge.url}${path}`)).json();
-    expect(await read('/admin/tree')).toMatchObject({ children: [{ id: 'providers', children: [{ id: 'first', restarts: 2 }] }] });
+    expect(await read('/admin/tree')).toMatchObject({
+      children: [{ id: 'providers', children: [{ id: 'first', restarts: 2 }] }],
+    });
     expect(await read('/admin/queue')).toMatchObject({ open: 5, lanes: [{ provider: 'first', waiting: 3 }] });
     expect(await read('/admin/providers')).toMatchObject({
-      providers: { first: { status: 'healthy', uptimePercent: 99.5, breaker: { state: 'closed' }, state: { gate: 'clear', credentials: [{ state: 'usable' }] } } },
+      providers: {
+        first: {
+          status: 'healthy',
+          uptimePercent: 99.5,
+          breaker: { state: 'closed' },
+          state: { gate: 'clear', credentials: [{ state: 'usable' }] },
+        },
+      },
     });
   });
 
   test('the costs of a time, a provider, a tenant, a tag', async () => {
     await using edge = await startEdge();
-    const response = await fetch(`${edge.url}/admin/costs?since=2026-01-01T00:00:00Z&until=1767300000000&provider=first&tag=team%3Da`);
+    const response = await fetch(
+      `${edge.url}/admin/costs?since=2026-01-01T00:00:00Z&until=1767300000000&provider=first&tag=team%3Da`,
+    );
     expect(await response.json()).toMatchObject({ recordCount: 1, tokenUsage: { totalTokens: 3 } });
-    expect(edge.service.costQueries).toEqual([{ since: 1_767_225_600_000, until: 1_767_300_000_000, provider: 'first', tag: 'team=a' }]);
+    expect(edge.service.costQueries).toEqual([
+      { since: 1_767_225_600_000, until: 1_767_300_000_000, provider: 'first', tag: 'team=a' },
+    ]);
   });
 
-  test.each([['since=yesterday', 'since'], ['until=', 'until'], ['provider=a&provider=b', 'provider'], ['vendor=a', 'vendor']])(
-    'refuse the cost query %s',
-    async (query, param) => {
-      await using edge = await startEdge();
-      const response = await fetch(`${edge.url}/admin/costs?${query}`);
-      expect([response.status, (await response.json()).error.param]).toEqual([400, param]);
-    },
-  );
+  test.each([
+    ['since=yesterday', 'since'],
+    ['until=', 'until'],
+    ['provider=a&provider=b', 'provider'],
+    ['vendor=a', 'vendor'],
+  ])('refuse the cost query %s', async (query, param) => {
+    await using edge = await startEdge();
+    const response = await fetch(`${edge.url}/admin/costs?${query}`);
+    expect([response.status, (await response.json()).error.param]).toEqual([400, param]);
+  });
 
-  test.each([['', 100], ['?limit=3', 3], ['?limit=5000', 150]])('open requests%s, bounded', async (query, count) => {
+  test.each([
+    ['', 100],
+    ['?limit=3', 3],
+    ['?limit=5000', 150],
+  ])('open requests%s, bounded', async (query, count) => {
     await using edge = await startEdge();
     const { requests } = await (await fetch(`${edge.url}/admin/requests${query}`)).json();
     expect(requests).toHaveLength(count);
@@ -82,9 +110,17 @@ describe('admin reads', () => {
 
   test('explain by model name or by body', async () => {
     await using edge = await startEdge();
-    expect(await (await fetch(`${edge.url}/admin/explain?model=smart`)).json()).toMatchObject({ candidates: [{ model: 'smart', usable: true }] });
-    const body = { model: 'm', messages: [{ role: 'user', content: 'x' }], tools: [{ type: 'function', function: { name: 'f' } }] };
-    expect(await (await edge.post('/admin/explain', body, { 'x-switchgear-fallbacks': 'a, b/c' })).json()).toMatchObject({ candidates: [{ model: 'm' }] });
+    expect(await (await fetch(`${edge.url}/admin/explain?model=smart`)).json()).toMatchObject({
+      candidates: [{ model: 'smart', usable: true }],
+    });
+    const body = {
+      model: 'm',
+      messages: [{ role: 'user', content: 'x' }],
+      tools: [{ type: 'function', function: { name: 'f' } }],
+    };
+    expect(
+      await (await edge.post('/admin/explain', body, { 'x-switchgear-fallbacks': 'a, b/c' })).json(),
+    ).toMatchObject({ candidates: [{ model: 'm' }] });
     expect(edge.service.lastRequest.tools).toEqual([{ name: 'f' }]);
     expect(edge.service.lastOptions.fallbacks).toEqual(['a', 'b/c']);
   });
@@ -93,7 +129,10 @@ describe('admin reads', () => {
 describe('admin acts', () => {
   test.each(['suspend', 'resume', 'restart'])('%s an actor by its id, with or without a body', async (verb) => {
     await using edge = await startEdge();
-    expect(await (await fetch(`${edge.url}/admin/actors/first/${verb}`, { method: 'POST' })).json()).toMatchObject({ id: 'first', state: 'running' });
+    expect(await (await fetch(`${edge.url}/admin/actors/first/${verb}`, { method: 'POST' })).json()).toMatchObject({
+      id: 'first',
+      state: 'running',
+    });
     expect((await edge.post(`/admin/actors/first/${verb}`, '')).status).toBe(200);
     expect(edge.service.verbs).toEqual([`${verb} first`, `${verb} first`]);
     expect((await edge.post(`/admin/actors/nobody/${verb}`, '')).status).toBe(404);
@@ -111,19 +150,28 @@ describe('admin acts', () => {
     expect(await (await edge.post('/admin/providers/first/test', '')).json()).toEqual({ ok: true, latencyMs: 7 });
     edge.service.testFailure = new SwitchgearError('timeout', 'too slow', { provider: 'first' });
     expect(await (await edge.post('/admin/providers/first/test', '')).json()).toEqual({
-      ok: false, latencyMs: 7, error: { code: 'timeout', message: 'too slow', provider: 'first' },
+      ok: false,
+      latencyMs: 7,
+      error: { code: 'timeout', message: 'too slow', provider: 'first' },
     });
-    for (const name of ['nobody', 'toString', '__proto__']) expect((await edge.post(`/admin/providers/${name}/test`, '')).status).toBe(404);
+    for (const name of ['nobody', 'toString', '__proto__'])
+      expect((await edge.post(`/admin/providers/${name}/test`, '')).status).toBe(404);
   });
 });
 
-test.each([['POST', '/v1/responses'], ['POST', '/v1/batches'], ['GET', '/metrics'], ['GET', '/'], ['GET', '/v1/chat/completions'], ['OPTIONS', '/v1/embeddings']])(
-  '%s %s is 404 in the OpenAI shape',
-  async (method, path) => {
-    await using edge = await startEdge();
-    const response = await fetch(`${edge.url}${path}`, { method });
-    expect(response.status).toBe(404);
-    expect(response.headers.get('x-switchgear-error')).toBe('invalid-request');
-    expect(await response.json()).toMatchObject({ error: { type: 'invalid_request_error', code: 'unknown_url', param: null } });
-  },
-);
+test.each([
+  ['POST', '/v1/responses'],
+  ['POST', '/v1/batches'],
+  ['GET', '/metrics'],
+  ['GET', '/'],
+  ['GET', '/v1/chat/completions'],
+  ['OPTIONS', '/v1/embeddings'],
+])('%s %s is 404 in the OpenAI shape', async (method, path) => {
+  await using edge = await startEdge();
+  const response = await fetch(`${edge.url}${path}`, { method });
+  expect(response.status).toBe(404);
+  expect(response.headers.get('x-switchgear-error')).toBe('invalid-request');
+  expect(await response.json()).toMatchObject({
+    error: { type: 'invalid_request_error', code: 'unknown_url', param: null },
+  });
+});

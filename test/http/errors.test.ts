@@ -54,10 +54,16 @@ describe.each(TABLE)('%s', (code, status, openaiCode, anthropicType) => {
     for (const stream of [false, true]) {
       const openai = await edge.post('/v1/chat/completions', { ...base, stream });
       expect(openai.status).toBe(status);
-      expect(await openai.json()).toEqual({ error: { message: 'it broke', type: ERROR_POLICY[code].openaiType, param: 'model', code: openaiCode } });
+      expect(await openai.json()).toEqual({
+        error: { message: 'it broke', type: ERROR_POLICY[code].openaiType, param: 'model', code: openaiCode },
+      });
       const anthropic = await edge.post('/v1/messages', { ...base, stream });
       expect(anthropic.status).toBe(status);
-      expect(await anthropic.json()).toEqual({ type: 'error', error: { type: anthropicType, message: 'it broke' }, request_id: 'req_9' });
+      expect(await anthropic.json()).toEqual({
+        type: 'error',
+        error: { type: anthropicType, message: 'it broke' },
+        request_id: 'req_9',
+      });
       for (const { headers } of [openai, anthropic]) {
         expect(headers.get('content-type')).toMatch(/^application\/json/);
         expect(headers.get('x-switchgear-error')).toBe(code);
@@ -82,27 +88,39 @@ describe('client SDKs', () => {
   ] as const)('raise their own error for %s, after one request', async (code, openaiError, anthropicError) => {
     await using edge = await startEdge();
     fail(edge, new SwitchgearError(code, 'it broke', { param: 'model' }));
-    const openai = await edge.openai.chat.completions.create({ model: 'smart', messages }).catch((error: unknown) => error);
+    const openai = await edge.openai.chat.completions
+      .create({ model: 'smart', messages })
+      .catch((error: unknown) => error);
     expect(openai).toBeInstanceOf(openaiError);
-    expect(openai).toMatchObject({ status: ERROR_POLICY[code].httpStatus, code: ERROR_POLICY[code].openaiCode, param: 'model' });
+    expect(openai).toMatchObject({
+      status: ERROR_POLICY[code].httpStatus,
+      code: ERROR_POLICY[code].openaiCode,
+      param: 'model',
+    });
     const anthropic = await edge.anthropic.messages.create(base).catch((error: unknown) => error);
     expect(anthropic).toBeInstanceOf(anthropicError);
     expect(edge.arrivals()).toBe(2);
   });
 
-  test.each(['queue-full', 'store-unavailable', 'shutting-down'] as const)('may try again after %s, unless the wait is over a minute', async (code) => {
-    await using edge = await startEdge();
-    fail(edge, new SwitchgearError(code, 'it broke', { retryAfterMs: 0 }));
-    await expect(edge.openai.chat.completions.create({ model: 'smart', messages })).rejects.toBeInstanceOf(OpenAI.InternalServerError);
-    expect(edge.arrivals()).toBe(3);
-    fail(edge, new SwitchgearError(code, 'it broke', { retryAfterMs: 60_001 }));
-    await expect(edge.anthropic.messages.create(base)).rejects.toMatchObject({ status: 503 });
-    expect(edge.arrivals()).toBe(4);
-  });
+  test.each(['queue-full', 'store-unavailable', 'shutting-down'] as const)(
+    'may try again after %s, unless the wait is over a minute',
+    async (code) => {
+      await using edge = await startEdge();
+      fail(edge, new SwitchgearError(code, 'it broke', { retryAfterMs: 0 }));
+      await expect(edge.openai.chat.completions.create({ model: 'smart', messages })).rejects.toBeInstanceOf(
+        OpenAI.InternalServerError,
+      );
+      expect(edge.arrivals()).toBe(3);
+      fail(edge, new SwitchgearError(code, 'it broke', { retryAfterMs: 60_001 }));
+      await expect(edge.anthropic.messages.create(base)).rejects.toMatchObject({ status: 503 });
+      expect(edge.arrivals()).toBe(4);
+    },
+  );
 
   test('raise an error for a break after content, never a silent end', async () => {
     await using edge = await startEdge();
-    edge.service.parts = () => yieldAll([{ type: 'text', text: 'Hel' }], new SwitchgearError('provider-error', 'the stream broke'));
+    edge.service.parts = () =>
+      yieldAll([{ type: 'text', text: 'Hel' }], new SwitchgearError('provider-error', 'the stream broke'));
     const texts: string[] = [];
     const readOpenai = async () => {
       for await (const chunk of await edge.openai.chat.completions.create({ model: 'smart', messages, stream: true })) {
@@ -111,7 +129,10 @@ describe('client SDKs', () => {
     };
     await expect(readOpenai()).rejects.toMatchObject({ code: 'provider_error', type: 'server_error' });
     expect(texts.join('')).toBe('Hel');
-    const failure = await edge.anthropic.messages.stream(base).finalMessage().catch((error: unknown) => error);
+    const failure = await edge.anthropic.messages
+      .stream(base)
+      .finalMessage()
+      .catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(Anthropic.APIError);
     expect(failure).toMatchObject({ type: 'api_error' });
     expect(edge.arrivals()).toBe(2);
@@ -121,7 +142,11 @@ describe('client SDKs', () => {
 describe('a stream', () => {
   test.each([
     ['that breaks before its first part', [], new SwitchgearError('timeout', 'too slow')],
-    ['in whole delivery that breaks after some parts', [{ type: 'text', text: 'x' }], new SwitchgearError('timeout', 'too slow')],
+    [
+      'in whole delivery that breaks after some parts',
+      [{ type: 'text', text: 'x' }],
+      new SwitchgearError('timeout', 'too slow'),
+    ],
   ] as const)('%s is an HTTP error with nothing sent', async (name, parts, error) => {
     await using edge = await startEdge();
     edge.service.parts = () => yieldAll(parts, error);
@@ -146,12 +171,15 @@ describe('a stream', () => {
     const finish = { type: 'finish', response: createResponse() } as const;
     edge.service.parts = () => yieldAll([{ type: 'restart' }, { type: 'text', text: 'new' }, finish]);
     expect(await (await edge.post('/v1/chat/completions', { ...base, stream: true })).text()).toContain('[DONE]');
-    edge.service.parts = () => yieldAll([{ type: 'text', text: 'old' }, { type: 'restart' }, { type: 'text', text: 'new' }, finish]);
+    edge.service.parts = () =>
+      yieldAll([{ type: 'text', text: 'old' }, { type: 'restart' }, { type: 'text', text: 'new' }, finish]);
     const broken = await (await edge.post('/v1/chat/completions', { ...base, stream: true })).text();
     expect(broken).toContain('"code":"interrupted"');
     expect(broken).not.toContain('new');
     expect(broken).not.toContain('[DONE]');
-    const whole = await (await edge.post('/v1/chat/completions', { ...base, stream: true }, { 'x-switchgear-delivery': 'whole' })).text();
+    const whole = await (
+      await edge.post('/v1/chat/completions', { ...base, stream: true }, { 'x-switchgear-delivery': 'whole' })
+    ).text();
     expect(whole).toContain('new');
     expect(whole).not.toContain('old');
   });
@@ -162,7 +190,10 @@ describe('nothing secret is shown', () => {
     await using edge = await startEdge();
     const error = new SwitchgearError('provider-error', `rejected ${CANARY} and Bearer abc.def and sk-ant-REDACTED`);
     fail(edge, error);
-    const texts = [await (await edge.post('/v1/chat/completions', base)).text(), await (await edge.post('/v1/messages', base)).text()];
+    const texts = [
+      await (await edge.post('/v1/chat/completions', base)).text(),
+      await (await edge.post('/v1/messages', base)).text(),
+    ];
     edge.service.parts = () => yieldAll([{ type: 'text', text: 'x' }], error);
     texts.push(await (await edge.post('/v1/messages', { ...base, stream: true })).text());
     edge.service.testFailure = error;
@@ -175,7 +206,12 @@ describe('nothing secret is shown', () => {
 
   test('a defect is a 500 that says nothing about itself, and the server lives on', async () => {
     await using edge = await startEdge();
-    for (const defect of [new TypeError(`cannot read ${CANARY}`), 'a string', undefined, Object.assign(new Error('x'), { statusCode: 418 })]) {
+    for (const defect of [
+      new TypeError(`cannot read ${CANARY}`),
+      'a string',
+      undefined,
+      Object.assign(new Error('x'), { statusCode: 418 }),
+    ]) {
       fail(edge, defect);
       for (const path of ['/v1/chat/completions', '/v1/messages']) {
         const response = await edge.post(path, base);

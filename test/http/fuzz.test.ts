@@ -10,14 +10,78 @@ import { sendRaw, startEdge } from '../support/http-edge.ts';
 
 const PATHS = ['/v1/chat/completions', '/v1/messages', '/v1/embeddings', '/v1/requests', '/admin/explain'] as const;
 const NAMES = [
-  'model', 'messages', 'role', 'content', 'type', 'text', 'image_url', 'url', 'source', 'data', 'media_type', 'tool_calls', 'function', 'name',
-  'arguments', 'id', 'tools', 'tool_choice', 'input_schema', 'response_format', 'json_schema', 'schema', 'system', 'thinking', 'signature', 'input',
-  'max_tokens', 'temperature', 'stop', 'stream', 'stream_options', 'n', 'metadata', 'output_config', 'format', 'tool_use_id', 'is_error', 'refusal',
-  'reasoningDetails', 'provider', 'blocks', 'dimensions', 'encoding_format', 'constructor', 'toString', '', '0',
+  'model',
+  'messages',
+  'role',
+  'content',
+  'type',
+  'text',
+  'image_url',
+  'url',
+  'source',
+  'data',
+  'media_type',
+  'tool_calls',
+  'function',
+  'name',
+  'arguments',
+  'id',
+  'tools',
+  'tool_choice',
+  'input_schema',
+  'response_format',
+  'json_schema',
+  'schema',
+  'system',
+  'thinking',
+  'signature',
+  'input',
+  'max_tokens',
+  'temperature',
+  'stop',
+  'stream',
+  'stream_options',
+  'n',
+  'metadata',
+  'output_config',
+  'format',
+  'tool_use_id',
+  'is_error',
+  'refusal',
+  'reasoningDetails',
+  'provider',
+  'blocks',
+  'dimensions',
+  'encoding_format',
+  'constructor',
+  'toString',
+  '',
+  '0',
 ];
 const VALUES = [
-  'user', 'assistant', 'system', 'tool', 'text', 'image', 'image_url', 'tool_use', 'tool_result', 'thinking', 'redacted_thinking', 'document', 'function',
-  'json_schema', 'json_object', 'auto', 'base64', 'url', 'https://example.com/x.png', 'data:image/png;base64,AA==', 'switchgear:eyJ9', '\ud800', '',
+  'user',
+  'assistant',
+  'system',
+  'tool',
+  'text',
+  'image',
+  'image_url',
+  'tool_use',
+  'tool_result',
+  'thinking',
+  'redacted_thinking',
+  'document',
+  'function',
+  'json_schema',
+  'json_object',
+  'auto',
+  'base64',
+  'url',
+  'https://example.com/x.png',
+  'data:image/png;base64,AA==',
+  'switchgear:eyJ9',
+  '\ud800',
+  '',
 ];
 
 /** JSON made of the words of both wires, so that it gets past the first check. */
@@ -32,13 +96,23 @@ const json = fc.letrec((tie) => ({
 })).value;
 
 /** A body that is right but for one value somewhere. */
-const nearlyRight = fc.tuple(fc.constantFrom(...NAMES.slice(0, 43)), json, fc.array(fc.dictionary(fc.constantFrom(...NAMES), json, { maxKeys: 5 }), { maxLength: 3 })).map(
-  ([name, value, blocks]) => ({
-    model: 'smart', max_tokens: 5, input: 'x',
-    messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: [{ type: 'text', text: 'y' }, ...blocks] }, { role: 'user', content: [{ type: 'text', text: 'z' }, ...blocks] }],
+const nearlyRight = fc
+  .tuple(
+    fc.constantFrom(...NAMES.slice(0, 43)),
+    json,
+    fc.array(fc.dictionary(fc.constantFrom(...NAMES), json, { maxKeys: 5 }), { maxLength: 3 }),
+  )
+  .map(([name, value, blocks]) => ({
+    model: 'smart',
+    max_tokens: 5,
+    input: 'x',
+    messages: [
+      { role: 'user', content: 'x' },
+      { role: 'assistant', content: [{ type: 'text', text: 'y' }, ...blocks] },
+      { role: 'user', content: [{ type: 'text', text: 'z' }, ...blocks] },
+    ],
     [name]: value,
-  }),
-);
+  }));
 
 test('bodies', async () => {
   await using edge = await startEdge();
@@ -82,22 +156,64 @@ test('what the edge lets through, the runtime takes', () => {
 test('header values', async () => {
   // A wrong length makes the server wait for a body that does not come.
   await using edge = await startEdge({ limits: { headersTimeoutMs: 40, requestTimeoutMs: 40, checkIntervalMs: 20 } });
-  const names = ['x-switchgear-priority', 'x-switchgear-timeout-ms', 'x-switchgear-delivery', 'x-switchgear-tenant', 'x-switchgear-fallbacks',
-    'idempotency-key', 'authorization', 'x-api-key', 'anthropic-version', 'content-type', 'host', 'origin', 'content-length', 'transfer-encoding', 'expect'];
+  const names = [
+    'x-switchgear-priority',
+    'x-switchgear-timeout-ms',
+    'x-switchgear-delivery',
+    'x-switchgear-tenant',
+    'x-switchgear-fallbacks',
+    'idempotency-key',
+    'authorization',
+    'x-api-key',
+    'anthropic-version',
+    'content-type',
+    'host',
+    'origin',
+    'content-length',
+    'transfer-encoding',
+    'expect',
+  ];
   const value = fc.oneof(
     fc.string({ unit: 'binary-ascii', maxLength: 40 }),
-    fc.constantFrom("' OR 1=1 --", 'chunked', '100-continue', 'application/json; charset=utf-7', 'null', 'x'.repeat(20_000), '\0', 'a\tb', '-1', '99999999999999999999'),
+    fc.constantFrom(
+      "' OR 1=1 --",
+      'chunked',
+      '100-continue',
+      'application/json; charset=utf-7',
+      'null',
+      'x'.repeat(20_000),
+      '\0',
+      'a\tb',
+      '-1',
+      '99999999999999999999',
+    ),
   );
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...names), value, fc.constantFrom('GET /v1/models', 'POST /v1/requests', 'POST /v1/messages', 'DELETE /v1/requests/x'), async (name, text, line) => {
-      const body = '{"max_tokens":1,"messages":[{"role":"user","content":"x"}]}';
-      edge.service.results.set('x', { requestId: 'x', status: 'running' }).set('req_async', { requestId: 'req_async', status: 'queued' });
-      const standard = { host: 'localhost', 'content-type': 'application/json', 'content-length': String(body.length), connection: 'close' };
-      const headers = Object.entries({ ...standard, [name]: text }).map(([key, header]) => `${key}: ${header}`);
-      const answer = await sendRaw(edge.port, `${line} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${line.startsWith('POST') ? body : ''}`);
-      // An empty answer is a socket closed on bytes that make no request.
-      if (answer !== '') expect([100, 200, 202, 400, 403, 404, 408, 413, 415, 417, 431]).toContain(Number(answer.split(' ')[1]));
-    }),
+    fc.asyncProperty(
+      fc.constantFrom(...names),
+      value,
+      fc.constantFrom('GET /v1/models', 'POST /v1/requests', 'POST /v1/messages', 'DELETE /v1/requests/x'),
+      async (name, text, line) => {
+        const body = '{"max_tokens":1,"messages":[{"role":"user","content":"x"}]}';
+        edge.service.results
+          .set('x', { requestId: 'x', status: 'running' })
+          .set('req_async', { requestId: 'req_async', status: 'queued' });
+        const standard = {
+          host: 'localhost',
+          'content-type': 'application/json',
+          'content-length': String(body.length),
+          connection: 'close',
+        };
+        const headers = Object.entries({ ...standard, [name]: text }).map(([key, header]) => `${key}: ${header}`);
+        const answer = await sendRaw(
+          edge.port,
+          `${line} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${line.startsWith('POST') ? body : ''}`,
+        );
+        // An empty answer is a socket closed on bytes that make no request.
+        if (answer !== '')
+          expect([100, 200, 202, 400, 403, 404, 408, 413, 415, 417, 431]).toContain(Number(answer.split(' ')[1]));
+      },
+    ),
     { numRuns: 1_000 },
   );
   expect((await fetch(`${edge.url}/healthz`)).status).toBe(200);
@@ -106,13 +222,29 @@ test('header values', async () => {
 test('paths and queries', async () => {
   await using edge = await startEdge();
   edge.service.results.set('x', { requestId: 'x', status: 'running' });
-  const starts = ['/', '/v1/', '/v1/models/', '/v1/requests/x?', '/v1/requests/x?wait=', '/admin/costs?', '/admin/requests?limit=', '/admin/explain?model=', '/admin/actors/', '//', '/%2e%2e/'];
+  const starts = [
+    '/',
+    '/v1/',
+    '/v1/models/',
+    '/v1/requests/x?',
+    '/v1/requests/x?wait=',
+    '/admin/costs?',
+    '/admin/requests?limit=',
+    '/admin/explain?model=',
+    '/admin/actors/',
+    '//',
+    '/%2e%2e/',
+  ];
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...starts), fc.string({ unit: 'binary-ascii', maxLength: 30 }), async (start, rest) => {
-      const path = start + rest.replaceAll(/[\s\0-\x20\x7f]/g, '');
-      const answer = await sendRaw(edge.port, `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
-      expect([200, 400, 404]).toContain(Number(answer.split(' ')[1]));
-    }),
+    fc.asyncProperty(
+      fc.constantFrom(...starts),
+      fc.string({ unit: 'binary-ascii', maxLength: 30 }),
+      async (start, rest) => {
+        const path = start + rest.replaceAll(/[\s\0-\x20\x7f]/g, '');
+        const answer = await sendRaw(edge.port, `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+        expect([200, 400, 404]).toContain(Number(answer.split(' ')[1]));
+      },
+    ),
     { numRuns: 1_000 },
   );
 });

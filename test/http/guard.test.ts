@@ -4,32 +4,47 @@ import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { createConfig, sendRaw, startEdge } from '../support/http-edge.ts';
 
-const get = (path: string, ...headers: string[]) => `GET ${path} HTTP/1.1\r\n${[...headers, 'Connection: close'].join('\r\n')}\r\n\r\n`;
+const get = (path: string, ...headers: string[]) =>
+  `GET ${path} HTTP/1.1\r\n${[...headers, 'Connection: close'].join('\r\n')}\r\n\r\n`;
 const statusOf = (answer: string) => Number(answer.split(' ')[1]);
-const outside = Object.values(networkInterfaces()).flat().find((entry) => entry?.family === 'IPv4' && !entry.internal)?.address;
+const outside = Object.values(networkInterfaces())
+  .flat()
+  .find((entry) => entry?.family === 'IPv4' && !entry.internal)?.address;
 const everywhere = { ...createConfig(), http: { host: '0.0.0.0', port: 0, bodyLimitBytes: 1_000 } };
 
 describe('a server bound to loopback', () => {
-  test.each([['127.0.0.1:4141', 200], ['localhost', 200], ['LOCALHOST:1', 200], ['[::1]:4141', 200], ['127.1.2.3', 200],
-    ['evil.example', 403], ['evil.example:4141', 403], ['localhost.evil.example', 403], ['127.0.0.1.nip.io', 403], ['', 403], ['169.254.169.254', 403], ['0.0.0.0', 403]])(
-    'answers Host %j with %i',
-    async (host, status) => {
-      await using edge = await startEdge();
-      expect(statusOf(await sendRaw(edge.port, get('/healthz', `Host: ${host}`)))).toBe(status);
-      expect(statusOf(await sendRaw(edge.port, get('/v1/models', `Host: ${host}`)))).toBe(status);
-    },
-  );
+  test.each([
+    ['127.0.0.1:4141', 200],
+    ['localhost', 200],
+    ['LOCALHOST:1', 200],
+    ['[::1]:4141', 200],
+    ['127.1.2.3', 200],
+    ['evil.example', 403],
+    ['evil.example:4141', 403],
+    ['localhost.evil.example', 403],
+    ['127.0.0.1.nip.io', 403],
+    ['', 403],
+    ['169.254.169.254', 403],
+    ['0.0.0.0', 403],
+  ])('answers Host %j with %i', async (host, status) => {
+    await using edge = await startEdge();
+    expect(statusOf(await sendRaw(edge.port, get('/healthz', `Host: ${host}`)))).toBe(status);
+    expect(statusOf(await sendRaw(edge.port, get('/v1/models', `Host: ${host}`)))).toBe(status);
+  });
 
-  test.each([['http://evil.example', 403], ['null', 403], ['http://localhost:1', 403], ['http://127.0.0.1.evil.example', 403], ['garbage', 403]])(
-    'answers Origin %j with %i, before it reads the body',
-    async (origin, status) => {
-      await using edge = await startEdge();
-      const response = await edge.post('/v1/chat/completions', 'not even JSON', { origin });
-      expect(response.status).toBe(status);
-      expect(await response.json()).toMatchObject({ error: { code: 'forbidden' } });
-      expect((await edge.post('/v1/messages', 'x', { origin })).status).toBe(status);
-    },
-  );
+  test.each([
+    ['http://evil.example', 403],
+    ['null', 403],
+    ['http://localhost:1', 403],
+    ['http://127.0.0.1.evil.example', 403],
+    ['garbage', 403],
+  ])('answers Origin %j with %i, before it reads the body', async (origin, status) => {
+    await using edge = await startEdge();
+    const response = await edge.post('/v1/chat/completions', 'not even JSON', { origin });
+    expect(response.status).toBe(status);
+    expect(await response.json()).toMatchObject({ error: { code: 'forbidden' } });
+    expect((await edge.post('/v1/messages', 'x', { origin })).status).toBe(status);
+  });
 
   test('answers its own origin', async () => {
     await using edge = await startEdge();
@@ -56,38 +71,54 @@ describe('a server bound to every address', () => {
     }
   });
 
-  test.skipIf(outside === undefined)('refuses admin to a client of another address (needs a network interface)', async () => {
-    await using edge = await startEdge({ config: everywhere, listenHost: '0.0.0.0' });
-    const url = `http://${outside}:${edge.port}`;
-    expect((await fetch(`${url}/v1/models`)).status).toBe(200);
-    expect((await fetch(`${url}/admin/tree`)).status).toBe(403);
-    expect((await fetch(`${url}/%61dmin/tree`)).status).toBe(403);
-  });
+  test.skipIf(outside === undefined)(
+    'refuses admin to a client of another address (needs a network interface)',
+    async () => {
+      await using edge = await startEdge({ config: everywhere, listenHost: '0.0.0.0' });
+      const url = `http://${outside}:${edge.port}`;
+      expect((await fetch(`${url}/v1/models`)).status).toBe(200);
+      expect((await fetch(`${url}/admin/tree`)).status).toBe(403);
+      expect((await fetch(`${url}/%61dmin/tree`)).status).toBe(403);
+    },
+  );
 
-  test.skipIf(outside === undefined)('bounds sockets per address (needs a network interface), and frees them', async () => {
-    await using edge = await startEdge({ config: everywhere, listenHost: '0.0.0.0', limits: { socketsPerAddressMax: 3 } });
-    const open = () => new Promise<{ socket: Socket; isOpen: boolean }>((resolve) => {
-      const socket = connect(edge.port, outside ?? '');
-      socket.once('error', () => resolve({ socket, isOpen: false })).once('close', () => resolve({ socket, isOpen: false }));
-      socket.once('data', () => resolve({ socket, isOpen: true }));
-      socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n`);
-    });
-    const sockets = [await open(), await open(), await open(), await open()];
-    expect(sockets.map(({ isOpen }) => isOpen)).toEqual([true, true, true, false]);
-    const closed = new Promise((resolve) => edge.app.server.once('request', resolve));
-    sockets[0]?.socket.destroy();
-    await expect.poll(async () => {
-      const { socket, isOpen } = await open();
-      socket.destroy();
-      return isOpen;
-    }).toBe(true);
-    await closed;
-    for (const { socket } of sockets) socket.destroy();
-  });
+  test.skipIf(outside === undefined)(
+    'bounds sockets per address (needs a network interface), and frees them',
+    async () => {
+      await using edge = await startEdge({
+        config: everywhere,
+        listenHost: '0.0.0.0',
+        limits: { socketsPerAddressMax: 3 },
+      });
+      const open = () =>
+        new Promise<{ socket: Socket; isOpen: boolean }>((resolve) => {
+          const socket = connect(edge.port, outside ?? '');
+          socket
+            .once('error', () => resolve({ socket, isOpen: false }))
+            .once('close', () => resolve({ socket, isOpen: false }));
+          socket.once('data', () => resolve({ socket, isOpen: true }));
+          socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n`);
+        });
+      const sockets = [await open(), await open(), await open(), await open()];
+      expect(sockets.map(({ isOpen }) => isOpen)).toEqual([true, true, true, false]);
+      const closed = new Promise((resolve) => edge.app.server.once('request', resolve));
+      sockets[0]?.socket.destroy();
+      await expect
+        .poll(async () => {
+          const { socket, isOpen } = await open();
+          socket.destroy();
+          return isOpen;
+        })
+        .toBe(true);
+      await closed;
+      for (const { socket } of sockets) socket.destroy();
+    },
+  );
 });
 
 describe('smuggling', () => {
-  const post = (...headers: string[]) => `POST /v1/models HTTP/1.1\r\nHost: localhost\r\n${headers.join('\r\n')}\r\n\r\n`;
+  const post = (...headers: string[]) =>
+    `POST /v1/models HTTP/1.1\r\nHost: localhost\r\n${headers.join('\r\n')}\r\n\r\n`;
   test.each([
     ['two lengths', post('Content-Length: 2', 'Content-Length: 3', '', 'abc')],
     ['a length and chunks', post('Content-Length: 2', 'Transfer-Encoding: chunked', '', '0', '', '')],
@@ -120,7 +151,10 @@ describe('slow clients', () => {
     await using edge = await startEdge({ limits });
     const answers = await Promise.all([
       sendRaw(edge.port, 'GET /healthz HTTP/1.1\r\nHost: local'),
-      sendRaw(edge.port, 'POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{'),
+      sendRaw(
+        edge.port,
+        'POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{',
+      ),
     ]);
     expect(answers.map(statusOf)).toEqual([408, 408]);
     expect(edge.service.requests).toEqual([]);
@@ -151,10 +185,15 @@ describe('slow clients', () => {
   test('no more sockets are kept than the limit', async () => {
     await using edge = await startEdge({ limits: { socketsMax: 2 } });
     const held = [connect(edge.port, '127.0.0.1'), connect(edge.port, '127.0.0.1')];
-    await Promise.all(held.map((socket) => new Promise((resolve) => {
-      socket.once('data', resolve);
-      socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    })));
+    await Promise.all(
+      held.map(
+        (socket) =>
+          new Promise((resolve) => {
+            socket.once('data', resolve);
+            socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+          }),
+      ),
+    );
     await expect(sendRaw(edge.port, get('/healthz', 'Host: localhost')).catch(() => '')).resolves.toBe('');
     for (const socket of held) socket.destroy();
   });

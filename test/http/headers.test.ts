@@ -10,24 +10,46 @@ describe.each(['/v1/chat/completions', '/v1/messages'])('on POST %s', (path) => 
   test('good values become options', async () => {
     await using edge = await startEdge();
     const headers = {
-      'x-switchgear-priority': 'high', 'x-switchgear-timeout-ms': '1500', 'x-switchgear-delivery': 'whole',
-      'x-switchgear-tenant': 'acme', 'x-switchgear-fallbacks': 'openai/gpt-4.1 , vendor/a/b',
+      'x-switchgear-priority': 'high',
+      'x-switchgear-timeout-ms': '1500',
+      'x-switchgear-delivery': 'whole',
+      'x-switchgear-tenant': 'acme',
+      'x-switchgear-fallbacks': 'openai/gpt-4.1 , vendor/a/b',
     };
     expect((await edge.post(path, body, headers)).status).toBe(200);
     expect(edge.service.lastOptions).toEqual({
-      priority: 'high', timeoutMs: 1_500, delivery: 'whole', tenant: 'acme', fallbacks: ['openai/gpt-4.1', 'vendor/a/b'], signal: expect.any(AbortSignal),
+      priority: 'high',
+      timeoutMs: 1_500,
+      delivery: 'whole',
+      tenant: 'acme',
+      fallbacks: ['openai/gpt-4.1', 'vendor/a/b'],
+      signal: expect.any(AbortSignal),
     });
     await edge.post(path, body, { 'x-switchgear-fallbacks': 'none' });
     expect(edge.service.lastOptions.fallbacks).toBe('none');
   });
 
   test.each([
-    ['x-switchgear-priority', 'urgent'], ['x-switchgear-priority', ''], ['x-switchgear-priority', 'HIGH'],
-    ['x-switchgear-timeout-ms', '0'], ['x-switchgear-timeout-ms', '-5'], ['x-switchgear-timeout-ms', '1.5'], ['x-switchgear-timeout-ms', '1e3'],
-    ['x-switchgear-timeout-ms', '604800001'], ['x-switchgear-timeout-ms', 'soon'], ['x-switchgear-timeout-ms', ''],
-    ['x-switchgear-delivery', 'restart'], ['x-switchgear-delivery', 'LIVE'],
-    ['x-switchgear-tenant', ''], ['x-switchgear-tenant', 'a b'], ['x-switchgear-tenant', 'x'.repeat(129)], ['x-switchgear-tenant', '../x'],
-    ['x-switchgear-fallbacks', ''], ['x-switchgear-fallbacks', 'a,,b'], ['x-switchgear-fallbacks', 'a,none'], ['x-switchgear-fallbacks', Array(17).fill('a').join(',')],
+    ['x-switchgear-priority', 'urgent'],
+    ['x-switchgear-priority', ''],
+    ['x-switchgear-priority', 'HIGH'],
+    ['x-switchgear-timeout-ms', '0'],
+    ['x-switchgear-timeout-ms', '-5'],
+    ['x-switchgear-timeout-ms', '1.5'],
+    ['x-switchgear-timeout-ms', '1e3'],
+    ['x-switchgear-timeout-ms', '604800001'],
+    ['x-switchgear-timeout-ms', 'soon'],
+    ['x-switchgear-timeout-ms', ''],
+    ['x-switchgear-delivery', 'restart'],
+    ['x-switchgear-delivery', 'LIVE'],
+    ['x-switchgear-tenant', ''],
+    ['x-switchgear-tenant', 'a b'],
+    ['x-switchgear-tenant', 'x'.repeat(129)],
+    ['x-switchgear-tenant', '../x'],
+    ['x-switchgear-fallbacks', ''],
+    ['x-switchgear-fallbacks', 'a,,b'],
+    ['x-switchgear-fallbacks', 'a,none'],
+    ['x-switchgear-fallbacks', Array(17).fill('a').join(',')],
   ])('%s: %j is refused by name', async (name, value) => {
     await using edge = await startEdge();
     const response = await edge.post(path, body, { [name]: value });
@@ -54,12 +76,25 @@ test('a stream whose runtime does not tell who answers still runs, under the nam
   expect(await response.text()).toContain('"model":"smart"');
 });
 
-test.each([[0, '0'], [1, '0.000000001'], [12_300, '0.0000123'], [1_000_000_000, '1'], [1_500_000_000, '1.5'], [-5, '-0.000000005'], [9_007_199_254_740_991, '9007199.254740991']])(
-  '%i nano-dollars are written as %s',
-  (nanos, text) => expect(formatUsd(nanos)).toBe(text),
-);
+test.each([
+  [0, '0'],
+  [1, '0.000000001'],
+  [12_300, '0.0000123'],
+  [1_000_000_000, '1'],
+  [1_500_000_000, '1.5'],
+  [-5, '-0.000000005'],
+  [9_007_199_254_740_991, '9007199.254740991'],
+])('%i nano-dollars are written as %s', (nanos, text) => expect(formatUsd(nanos)).toBe(text));
 
-test.each([[0, 0], [1, 1], [1_000, 1], [1_001, 2], [-5, 0], [Number.NaN, undefined], [Number.POSITIVE_INFINITY, undefined], [undefined, undefined]])(
-  'a retry after %j ms is %j whole seconds',
-  (retryAfterMs, seconds) => expect(toRetryAfterSeconds(retryAfterMs)).toBe(seconds),
+test.each([
+  [0, 0],
+  [1, 1],
+  [1_000, 1],
+  [1_001, 2],
+  [-5, 0],
+  [Number.NaN, undefined],
+  [Number.POSITIVE_INFINITY, undefined],
+  [undefined, undefined],
+])('a retry after %j ms is %j whole seconds', (retryAfterMs, seconds) =>
+  expect(toRetryAfterSeconds(retryAfterMs)).toBe(seconds),
 );

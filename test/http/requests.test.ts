@@ -9,7 +9,10 @@ const body = { model: 'smart', messages: [{ role: 'user', content: 'Hello' }] };
 describe('POST /v1/requests', () => {
   test('accepts with 202, the id and where to look', async () => {
     await using edge = await startEdge();
-    const response = await edge.post('/v1/requests', body, { 'x-switchgear-priority': 'low', 'x-switchgear-timeout-ms': '5000' });
+    const response = await edge.post('/v1/requests', body, {
+      'x-switchgear-priority': 'low',
+      'x-switchgear-timeout-ms': '5000',
+    });
     expect(response.status).toBe(202);
     expect(response.headers.get('location')).toBe('/v1/requests/req_async');
     expect(response.headers.get('x-switchgear-request-id')).toBe('req_async');
@@ -38,13 +41,16 @@ describe('POST /v1/requests', () => {
     expect(response.headers.get('x-should-retry')).toBe('false');
   });
 
-  test.each([{ stream: true }, { n: 2 }, { logprobs: true }, { modalities: ['audio'] }])('refuses %j, which no stored answer can hold', async (fields) => {
-    await using edge = await startEdge();
-    const response = await edge.post('/v1/requests', { ...body, ...fields });
-    expect(response.status).toBe(400);
-    expect((await response.json()).error.param).toBe(Object.keys(fields)[0]);
-    expect(edge.service.requests).toEqual([]);
-  });
+  test.each([{ stream: true }, { n: 2 }, { logprobs: true }, { modalities: ['audio'] }])(
+    'refuses %j, which no stored answer can hold',
+    async (fields) => {
+      await using edge = await startEdge();
+      const response = await edge.post('/v1/requests', { ...body, ...fields });
+      expect(response.status).toBe(400);
+      expect((await response.json()).error.param).toBe(Object.keys(fields)[0]);
+      expect(edge.service.requests).toEqual([]);
+    },
+  );
 
   test.each(['', ' ', 'a b', 'x'.repeat(256)])('refuses the idempotency key %j', async (key) => {
     await using edge = await startEdge();
@@ -63,7 +69,12 @@ describe('POST /v1/requests', () => {
       return 'req_async';
     };
     const controller = new AbortController();
-    const left = fetch(`${edge.url}/v1/requests`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), signal: controller.signal });
+    const left = fetch(`${edge.url}/v1/requests`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: controller.signal,
+    });
     await started;
     controller.abort();
     await expect(left).rejects.toMatchObject({ name: 'AbortError' });
@@ -88,42 +99,64 @@ describe('GET /v1/requests/:id', () => {
       const response = await fetch(`${edge.url}/v1/requests/req_1`);
       expect(response.headers.get('x-switchgear-provider')).toBe('first');
       expect(await response.json()).toMatchObject({
-        requestId: 'req_1', status: 'succeeded', response: { object: 'chat.completion', choices: [{ message: { content: 'Hello' } }] },
+        requestId: 'req_1',
+        status: 'succeeded',
+        response: { object: 'chat.completion', choices: [{ message: { content: 'Hello' } }] },
       });
     }
   });
 
   test.each(['failed', 'cancelled'] as const)('gives 200 with the error of a request that %s', async (status) => {
     await using edge = await startEdge();
-    edge.service.results.set('req_1', { requestId: 'req_1', status, error: new SwitchgearError('context-too-long', 'too long') });
+    edge.service.results.set('req_1', {
+      requestId: 'req_1',
+      status,
+      error: new SwitchgearError('context-too-long', 'too long'),
+    });
     const response = await fetch(`${edge.url}/v1/requests/req_1`);
     expect(response.status).toBe(200);
     expect(response.headers.get('x-switchgear-error')).toBe('context-too-long');
     expect(await response.json()).toEqual({
-      requestId: 'req_1', status, error: { message: 'too long', type: 'invalid_request_error', param: null, code: 'context_length_exceeded' },
+      requestId: 'req_1',
+      status,
+      error: { message: 'too long', type: 'invalid_request_error', param: null, code: 'context_length_exceeded' },
     });
   });
 
-  test.each([['request-not-found', 404], ['request-expired', 410]] as const)('is %s: %i', async (code, status) => {
+  test.each([
+    ['request-not-found', 404],
+    ['request-expired', 410],
+  ] as const)('is %s: %i', async (code, status) => {
     await using edge = await startEdge();
     edge.service.results.set('req_1', new SwitchgearError(code, 'gone'));
-    for (const method of ['GET', 'DELETE']) expect((await fetch(`${edge.url}/v1/requests/req_1`, { method })).status).toBe(status);
+    for (const method of ['GET', 'DELETE'])
+      expect((await fetch(`${edge.url}/v1/requests/req_1`, { method })).status).toBe(status);
   });
 
-  test.each([['', undefined, 0], ['?wait=30', undefined, 30_000], ['?wait=0', undefined, 0], ['?wait=0.25', undefined, 250], ['?wait=61', undefined, 60_000], ['?wait=999999999', undefined, 60_000],
-    ['?wait=-1', 'wait', 0], ['?wait=soon', 'wait', 0], ['?wait=', 'wait', 0], ['?wait=1&wait=2', 'wait', 0], ['?wait=1e3', 'wait', 0], ['?wait=NaN', 'wait', 0], ['?wiat=3', 'wiat', 0]])(
-    'with %j waits, or refuses',
-    async (query, param, waitMs) => {
-      await using edge = await startEdge();
-      edge.service.results.set('req_1', { requestId: 'req_1', status: 'queued' });
-      const waits: unknown[] = [];
-      edge.service.wait = async (_id, options) => void waits.push(options.waitMs);
-      const response = await fetch(`${edge.url}/v1/requests/req_1${query}`);
-      expect({ status: response.status, waits, param: (await response.json()).error?.param }).toEqual(
-        param === undefined ? { status: 200, waits: [waitMs], param: undefined } : { status: 400, waits: [], param },
-      );
-    },
-  );
+  test.each([
+    ['', undefined, 0],
+    ['?wait=30', undefined, 30_000],
+    ['?wait=0', undefined, 0],
+    ['?wait=0.25', undefined, 250],
+    ['?wait=61', undefined, 60_000],
+    ['?wait=999999999', undefined, 60_000],
+    ['?wait=-1', 'wait', 0],
+    ['?wait=soon', 'wait', 0],
+    ['?wait=', 'wait', 0],
+    ['?wait=1&wait=2', 'wait', 0],
+    ['?wait=1e3', 'wait', 0],
+    ['?wait=NaN', 'wait', 0],
+    ['?wiat=3', 'wiat', 0],
+  ])('with %j waits, or refuses', async (query, param, waitMs) => {
+    await using edge = await startEdge();
+    edge.service.results.set('req_1', { requestId: 'req_1', status: 'queued' });
+    const waits: unknown[] = [];
+    edge.service.wait = async (_id, options) => void waits.push(options.waitMs);
+    const response = await fetch(`${edge.url}/v1/requests/req_1${query}`);
+    expect({ status: response.status, waits, param: (await response.json()).error?.param }).toEqual(
+      param === undefined ? { status: 200, waits: [waitMs], param: undefined } : { status: 400, waits: [], param },
+    );
+  });
 
   test('stops waiting when its client leaves', async () => {
     await using edge = await startEdge();

@@ -18,7 +18,9 @@ function openPausedReader(edge: TestEdge, body: object) {
   const socket = connect(edge.port, '127.0.0.1');
   socket.pause();
   const json = JSON.stringify({ ...body, stream: true });
-  socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`);
+  socket.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`,
+  );
   return socket;
 }
 
@@ -31,36 +33,49 @@ describe('a client who leaves', () => {
       return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
     };
     const controller = new AbortController();
-    const left = fetch(`${edge.url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(base), signal: controller.signal });
+    const left = fetch(`${edge.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(base),
+      signal: controller.signal,
+    });
     const aborted = abortOf(await started);
     controller.abort();
     await expect(left).rejects.toMatchObject({ name: 'AbortError' });
     await aborted;
   });
 
-  test.each(['before the first part', 'between two parts'])('cancels its stream %s, and the iteration is ended', async (when) => {
-    await using edge = await startEdge();
-    const { promise: started, resolve: start } = Promise.withResolvers<AbortSignal | undefined>();
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    edge.service.parts = async function* (_request, { signal }) {
-      try {
-        if (when !== 'before the first part') yield { type: 'text', text: 'x' };
-        const aborted = abortOf(signal);
-        start(signal);
-        await aborted;
-        throw signal?.reason;
-      } finally {
-        end();
-      }
-    };
-    const controller = new AbortController();
-    const left = fetch(`${edge.url}/v1/messages`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...base, stream: true }), signal: controller.signal }).then((response) => response.text());
-    await started;
-    controller.abort();
-    await expect(left).rejects.toMatchObject({ name: 'AbortError' });
-    await ended;
-    expect(edge.service.cancellations).toBe(1);
-  });
+  test.each(['before the first part', 'between two parts'])(
+    'cancels its stream %s, and the iteration is ended',
+    async (when) => {
+      await using edge = await startEdge();
+      const { promise: started, resolve: start } = Promise.withResolvers<AbortSignal | undefined>();
+      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+      edge.service.parts = async function* (_request, { signal }) {
+        try {
+          if (when !== 'before the first part') yield { type: 'text', text: 'x' };
+          const aborted = abortOf(signal);
+          start(signal);
+          await aborted;
+          throw signal?.reason;
+        } finally {
+          end();
+        }
+      };
+      const controller = new AbortController();
+      const left = fetch(`${edge.url}/v1/messages`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ ...base, stream: true }),
+        signal: controller.signal,
+      }).then((response) => response.text());
+      await started;
+      controller.abort();
+      await expect(left).rejects.toMatchObject({ name: 'AbortError' });
+      await ended;
+      expect(edge.service.cancellations).toBe(1);
+    },
+  );
 
   test('by closing only its sending side is gone too', async () => {
     await using edge = await startEdge();
@@ -71,7 +86,9 @@ describe('a client who leaves', () => {
     };
     const json = JSON.stringify(base);
     const socket = connect(edge.port, '127.0.0.1');
-    socket.write(`POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`);
+    socket.write(
+      `POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`,
+    );
     const aborted = abortOf(await started);
     socket.end();
     await aborted;
@@ -83,7 +100,9 @@ describe('a client who leaves', () => {
     await (await edge.post('/v1/messages', base)).text();
     await (await edge.post('/v1/messages', { ...base, stream: true })).text();
     edge.app.server.closeAllConnections();
-    await expect.poll(() => new Promise((resolve) => edge.app.server.getConnections((_error, count) => resolve(count)))).toBe(0);
+    await expect
+      .poll(() => new Promise((resolve) => edge.app.server.getConnections((_error, count) => resolve(count))))
+      .toBe(0);
     expect(edge.service.options.map(({ signal }) => signal?.aborted)).toEqual([false, false]);
     expect(edge.service.cancellations).toBe(0);
   });
@@ -102,11 +121,16 @@ describe('a slow reader', () => {
     const socket = openPausedReader(edge, base);
     // The kernel's buffers take some megabytes of the 26; the point is that production stops and stays stopped.
     let last = -1;
-    await expect.poll(() => {
-      const isStill = produced > 0 && produced === last;
-      last = produced;
-      return isStill;
-    }, { interval: 200 }).toBe(true);
+    await expect
+      .poll(
+        () => {
+          const isStill = produced > 0 && produced === last;
+          last = produced;
+          return isStill;
+        },
+        { interval: 200 },
+      )
+      .toBe(true);
     expect(produced).toBeLessThan(400);
     let received = '';
     socket.setEncoding('utf8').on('data', (text: string) => (received = received.slice(-100) + text));
@@ -130,11 +154,16 @@ describe('a slow reader', () => {
     };
     const socket = openPausedReader(edge, base);
     let last = -1;
-    await expect.poll(() => {
-      const isStill = produced > 0 && produced === last;
-      last = produced;
-      return isStill;
-    }, { interval: 200 }).toBe(true);
+    await expect
+      .poll(
+        () => {
+          const isStill = produced > 0 && produced === last;
+          last = produced;
+          return isStill;
+        },
+        { interval: 200 },
+      )
+      .toBe(true);
     await clock.advance(59_999);
     expect(edge.service.lastOptions.signal?.aborted).toBe(false);
     await clock.advance(1);
@@ -200,7 +229,9 @@ test('a thousand streams at once are all whole', async () => {
     yield finish;
   };
   const bodies = await Promise.all(
-    Array.from({ length: 1_000 }, async (_, index) => (await edge.post('/v1/chat/completions', { ...base, max_tokens: null, model: `m${index}`, stream: true })).text()),
+    Array.from({ length: 1_000 }, async (_, index) =>
+      (await edge.post('/v1/chat/completions', { ...base, max_tokens: null, model: `m${index}`, stream: true })).text(),
+    ),
   );
   for (const [index, body] of bodies.entries()) {
     expect(body).toContain(`jm${index} `);

@@ -125,16 +125,18 @@ describe('retries', () => {
     expect(error.attempts).toHaveLength(8);
   });
 
-  test('at total failure the retries of a credential stay within its budget', async () => {
-    const breaker = { minimumCalls: 10_000, consecutiveFailures: 10_000 };
+  test('while everything fails, the retries of a credential stay within its budget', async () => {
+    // Opens only when every call of the window failed, which the first one prevents.
+    const breaker = { minimumCalls: 2, failureRate: 1, consecutiveFailures: 10_000 };
     await using runtime = await createTestRuntime({ providers: { a: { retry: { maxRetries: 10 }, breaker } } });
-    runtime.provider('a').plan();
-    runtime.provider('a').always = (call) => (call.number % 4 === 0 ? answer() : fail('connection'))(call);
+    runtime.provider('a').plan(answer());
+    await runtime.complete(HELLO);
+    runtime.provider('a').always = fail('connection');
     const requests = Array.from({ length: 300 }, () => runtime.service.completion(HELLO).catch(() => undefined));
     await runtime.run(Promise.all(requests));
-    const elapsedMs = runtime.clock.nowMs();
-    expect(runtime.provider('a').attempts.length).toBeLessThanOrEqual(300 * 1.2 + elapsedMs / 10_000 + 20);
-    expect(runtime.provider('a').attempts.length).toBeGreaterThan(310);
+    const attempts = runtime.provider('a').attempts.length;
+    expect(attempts).toBeLessThanOrEqual(301 * 1.2 + runtime.clock.nowMs() / 10_000 + 20);
+    expect(attempts).toBeGreaterThan(301 + 20);
   });
 
   test('a backoff holds no slot', async () => {

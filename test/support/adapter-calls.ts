@@ -81,7 +81,7 @@ export interface CollectedStream {
   readonly parts: readonly AdapterPart[];
 }
 
-export function foldParts(parts: readonly AdapterPart[]): CollectedStream {
+function foldParts(parts: readonly AdapterPart[]): CollectedStream {
   const textOf = (type: 'text' | 'reasoning' | 'refusal'): string =>
     parts.map((part) => (part.type === type ? part.text : '')).join('');
   return {

@@ -24,10 +24,17 @@ export interface TestEdge extends AsyncDisposable {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
 }
 
-export async function startEdge(options: { limits?: Partial<HttpLimits>; clock?: Clock; config?: Partial<ResolvedConfig>; listenHost?: string } = {}): Promise<TestEdge> {
+export async function startEdge(
+  options: { limits?: Partial<HttpLimits>; clock?: Clock; config?: Partial<ResolvedConfig>; listenHost?: string } = {},
+): Promise<TestEdge> {
   const service = new ScriptedService();
   const config = { ...createConfig(), ...options.config };
-  const app = createHttpServer({ service, config, clock: options.clock ?? systemClock, ...(options.limits && { limits: options.limits }) });
+  const app = createHttpServer({
+    service,
+    config,
+    clock: options.clock ?? systemClock,
+    ...(options.limits && { limits: options.limits }),
+  });
   let arrivals = 0;
   app.addHook('onRequest', async () => {
     arrivals += 1;
@@ -82,10 +89,31 @@ export function createConfig(): ResolvedConfig {
 
 function createProvider(name: string, adapter: string): ProviderConfig {
   return {
-    name, adapter, credentials: [{ id: `${name}#1`, apiKey: CANARY }], baseURL: undefined, models: [{ id: 'model-1' }], priority: 1,
-    maxTokens: undefined, rateLimit: {}, concurrency: 4, retry: { maxRetries: 2, baseMs: 500, factor: 2, capMs: 8_000 },
-    timeouts: { connectMs: 5_000, firstTokenMs: 12_000, stallMs: 15_000, unstreamedMs: 60_000 }, headers: {}, query: {}, proxy: undefined,
-    breaker: { windowMs: 60_000, failureRate: 0.5, minimumCalls: 10, consecutiveFailures: 10, openMs: 15_000, openMaxMs: 300_000, halfOpenSuccesses: 2 },
-    health: { intervalMs: 30_000 }, allowPrivate: false, options: {},
+    name,
+    adapter,
+    credentials: [{ id: `${name}#1`, apiKey: CANARY }],
+    baseURL: undefined,
+    models: [{ id: 'model-1' }],
+    priority: 1,
+    maxTokens: undefined,
+    rateLimit: {},
+    concurrency: 4,
+    retry: { maxRetries: 2, baseMs: 500, factor: 2, capMs: 8_000 },
+    timeouts: { connectMs: 5_000, firstTokenMs: 12_000, stallMs: 15_000, unstreamedMs: 60_000 },
+    headers: {},
+    query: {},
+    proxy: undefined,
+    breaker: {
+      windowMs: 60_000,
+      failureRate: 0.5,
+      minimumCalls: 10,
+      consecutiveFailures: 10,
+      openMs: 15_000,
+      openMaxMs: 300_000,
+      halfOpenSuccesses: 2,
+    },
+    health: { intervalMs: 30_000 },
+    allowPrivate: false,
+    options: {},
   };
 }

@@ -1,7 +1,12 @@
 /** A scripted `Service` for tests of the HTTP edge: each method answers as told, and everything it was asked is kept. */
 import type { SwitchgearError } from '../../src/contract/errors.ts';
 import type { CompletionRequest, EmbeddingRequest, RequestOptions } from '../../src/contract/request.ts';
-import type { CompletionResponse, CompletionStream, EmbeddingResponse, StreamPart } from '../../src/contract/response.ts';
+import type {
+  CompletionResponse,
+  CompletionStream,
+  EmbeddingResponse,
+  StreamPart,
+} from '../../src/contract/response.ts';
 import type { RequestResult, Service } from '../../src/contract/service.ts';
 import type { ModelListing, ProviderState } from '../../src/contract/state.ts';
 
@@ -11,14 +16,22 @@ type Parts = (request: CompletionRequest, options: RequestOptions) => AsyncItera
 export class ScriptedService implements Service {
   state: Service['state'] = 'running';
   answer: Answer = async () => createResponse();
-  parts: Parts = () => yieldAll([{ type: 'text', text: 'Hello' }, { type: 'finish', response: createResponse() }]);
+  parts: Parts = () =>
+    yieldAll([
+      { type: 'text', text: 'Hello' },
+      { type: 'finish', response: createResponse() },
+    ]);
   target: CompletionStream['target'] = { provider: 'first', model: 'model-1' };
   embed: (request: EmbeddingRequest) => Promise<EmbeddingResponse> = async () => createEmbedding([[0.5, -1.25]]);
   results = new Map<string, RequestResult | SwitchgearError>();
   submit: (request: CompletionRequest, options: RequestOptions) => Promise<string> = async () => 'req_async';
   wait: (requestId: string, options: { waitMs?: number; signal?: AbortSignal }) => Promise<void> = async () => {};
   states: Record<string, ProviderState> = { first: createProviderState() };
-  listings: readonly ModelListing[] = [listing('model-1', 'first'), listing('vendor/model-2', 'first'), listing('model-1', 'second')];
+  listings: readonly ModelListing[] = [
+    listing('model-1', 'first'),
+    listing('vendor/model-2', 'first'),
+    listing('model-1', 'second'),
+  ];
 
   readonly requests: (CompletionRequest | EmbeddingRequest)[] = [];
   readonly options: RequestOptions[] = [];
@@ -60,7 +73,8 @@ export class ScriptedService implements Service {
 
   async cancel(requestId: string): Promise<boolean> {
     const result = this.results.get(requestId);
-    if (result === undefined || result instanceof Error || (result.status !== 'queued' && result.status !== 'running')) return false;
+    if (result === undefined || result instanceof Error || (result.status !== 'queued' && result.status !== 'running'))
+      return false;
     this.cancellations += 1;
     return true;
   }
@@ -77,7 +91,9 @@ export class ScriptedService implements Service {
   async healthStatus() {
     const { breaker } = createProviderState();
     const latency = { averageMs: 12, p50Ms: 11, p95Ms: 20 };
-    return { first: { status: 'healthy', breaker, uptimePercent: 99.5, latency, lastCheckAt: 5, recentErrors: [] } } as const;
+    return {
+      first: { status: 'healthy', breaker, uptimePercent: 99.5, latency, lastCheckAt: 5, recentErrors: [] },
+    } as const;
   }
 
   providerStates(): Readonly<Record<string, ProviderState>> {
@@ -87,21 +103,39 @@ export class ScriptedService implements Service {
   async costSummary(query?: unknown) {
     this.costQueries.push(query);
     const none = { usd: 0, usdNanos: 0 };
-    const tokenUsage = { inputTokens: 1, outputTokens: 2, totalTokens: 3, cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+    const tokenUsage = {
+      inputTokens: 1,
+      outputTokens: 2,
+      totalTokens: 3,
+      cachedInputTokens: 0,
+      cacheWriteTokens: 0,
+      reasoningTokens: 0,
+    };
     return {
-      totalCost: none, costByProvider: {}, costByModel: {}, costByTenant: {}, averageCostPerRequest: undefined,
-      recordCount: 1, unpricedCount: 1, tokenUsage, timeRange: { start: 1, end: 2 },
+      totalCost: none,
+      costByProvider: {},
+      costByModel: {},
+      costByTenant: {},
+      averageCostPerRequest: undefined,
+      recordCount: 1,
+      unpricedCount: 1,
+      tokenUsage,
+      timeRange: { start: 1, end: 2 },
     };
   }
 
   explain(request: CompletionRequest | EmbeddingRequest, options: RequestOptions = {}) {
     this.#keep(request, options);
-    return { candidates: [{ provider: 'first', model: request.model ?? 'default', usable: true, reasons: ['healthy'] }] };
+    return {
+      candidates: [{ provider: 'first', model: request.model ?? 'default', usable: true, reasons: ['healthy'] }],
+    };
   }
 
   testFailure: SwitchgearError | undefined;
   async testConnection() {
-    return this.testFailure === undefined ? { ok: true, latencyMs: 7 } : { ok: false, latencyMs: 7, error: this.testFailure };
+    return this.testFailure === undefined
+      ? { ok: true, latencyMs: 7 }
+      : { ok: false, latencyMs: 7, error: this.testFailure };
   }
 
   async updateProvider(): Promise<void> {}
@@ -112,13 +146,32 @@ export class ScriptedService implements Service {
   }
 
   openRequests() {
-    return Array.from({ length: 150 }, (_, index) => ({
-      requestId: `req_${index}`, mode: 'sync', status: 'queued', priority: 'normal', model: 'model-1', tenant: 'default', ageMs: 1, attempts: 0,
-    } as const));
+    return Array.from(
+      { length: 150 },
+      (_, index) =>
+        ({
+          requestId: `req_${index}`,
+          mode: 'sync',
+          status: 'queued',
+          priority: 'normal',
+          model: 'model-1',
+          tenant: 'default',
+          ageMs: 1,
+          attempts: 0,
+        }) as const,
+    );
   }
 
   readonly supervisor = {
-    children: () => [{ id: 'providers', state: 'running', restarts: 0, incarnation: 1, children: [{ id: 'first', state: 'running', restarts: 2, incarnation: 3 }] } as const],
+    children: () => [
+      {
+        id: 'providers',
+        state: 'running',
+        restarts: 0,
+        incarnation: 1,
+        children: [{ id: 'first', state: 'running', restarts: 2, incarnation: 3 }],
+      } as const,
+    ],
     suspend: async (id: string) => void this.verbs.push(`suspend ${id}`),
     resume: async (id: string) => void this.verbs.push(`resume ${id}`),
     restart: async (id: string) => void this.verbs.push(`restart ${id}`),
@@ -133,7 +186,8 @@ export class ScriptedService implements Service {
 
   get lastRequest(): CompletionRequest {
     const request = this.requests.at(-1);
-    if (request === undefined || !('messages' in request)) throw new Error('the service was not asked for a completion');
+    if (request === undefined || !('messages' in request))
+      throw new Error('the service was not asked for a completion');
     return request;
   }
 
@@ -169,14 +223,29 @@ export function createResponse(overrides: Partial<CompletionResponse> = {}): Com
 
 export function createEmbedding(vectors: readonly (readonly number[])[]): EmbeddingResponse {
   return {
-    kind: 'embedding', requestId: 'req_e', provider: 'first', model: 'embed-1', vectors, usage: { inputTokens: 6 },
-    latency: { queuedMs: 0, totalMs: 1 }, attempts: [], createdAt: 1_767_225_600_000,
+    kind: 'embedding',
+    requestId: 'req_e',
+    provider: 'first',
+    model: 'embed-1',
+    vectors,
+    usage: { inputTokens: 6 },
+    latency: { queuedMs: 0, totalMs: 1 },
+    attempts: [],
+    createdAt: 1_767_225_600_000,
   };
 }
 
 export function createProviderState(overrides: Partial<ProviderState> = {}): ProviderState {
   return {
-    breaker: { state: 'closed', failureCount: 0, successCount: 1, lastFailureAt: undefined, lastError: undefined, openedAt: undefined, nextProbeAt: undefined },
+    breaker: {
+      state: 'closed',
+      failureCount: 0,
+      successCount: 1,
+      lastFailureAt: undefined,
+      lastError: undefined,
+      openedAt: undefined,
+      nextProbeAt: undefined,
+    },
     gate: 'clear',
     credentials: [{ id: 'first#1', state: 'usable' }],
     concurrency: { limit: 4, inFlight: 0 },

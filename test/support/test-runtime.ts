@@ -2,6 +2,9 @@
  * A whole service for one test: virtual time, scripted providers, every event and log line kept, and a switch that crashes
  * any actor at any event. Nothing is shared between two of them, so tests run in parallel.
  */
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { startService } from '../../src/compose.ts';
 import type { ModelInput, ProviderInput, SwitchgearConfig } from '../../src/config/input.ts';
@@ -45,24 +48,41 @@ export function ask(content: string, model = 'm'): CompletionRequest {
   return { model, messages: [{ role: 'user', content }] };
 }
 
+/** A virtual clock that can be late: `lag` moves the time and fires no timer, as a blocked event loop does. */
+class LaggingClock extends VirtualClock {
+  lagMs = 0;
+
+  override nowMs(): number {
+    return super.nowMs() + this.lagMs;
+  }
+}
+
 type Told = { readonly [Name in EventName]: { readonly name: Name; readonly payload: Events[Name] } }[EventName];
 
 export class TestRuntime {
   readonly clock: VirtualClock;
   readonly service: Service;
+  readonly configFile: string;
   readonly events: Told[];
   readonly lines: string[];
   readonly #providers: ReadonlyMap<string, ScriptedProvider>;
   readonly #injection: Injection;
+  readonly #lagging: LaggingClock;
+  readonly #options: TestRuntimeOptions;
 
   constructor(parts: {
-    readonly clock: VirtualClock;
+    readonly options: TestRuntimeOptions;
+    readonly configFile: string;
+    readonly clock: LaggingClock;
     readonly service: Service;
     readonly lines: string[];
     readonly providers: ReadonlyMap<string, ScriptedProvider>;
     readonly injection: Injection;
   }) {
     this.clock = parts.clock;
+    this.#lagging = parts.clock;
+    this.#options = parts.options;
+    this.configFile = parts.configFile;
     this.service = parts.service;
     this.lines = parts.lines;
     this.#providers = parts.providers;
@@ -118,6 +138,17 @@ export class TestRuntime {
     this.#injection.crashes = crashes;
   }
 
+  /** Lets `byMs` pass without any timer firing. */
+  lag(byMs: number): void {
+    this.#lagging.lagMs += byMs;
+  }
+
+  /** Puts other providers, and other sections where given, into the config file and reloads it. */
+  async reload(providers: TestRuntimeOptions['providers'], rest: Partial<TestRuntimeOptions> = {}): Promise<void> {
+    await writeConfig(this.configFile, { ...this.#options, ...rest, providers });
+    await this.service.reload();
+  }
+
   /** The tree, flat, by id. */
   actors(): Readonly<Record<string, ChildState>> {
     const flat = (children: readonly ChildState[]): readonly ChildState[] => children.flatMap((child) => [child, ...flat(child.children ?? [])]);
@@ -139,6 +170,7 @@ export class TestRuntime {
   async [Symbol.asyncDispose](): Promise<void> {
     this.inject(() => false);
     await this.run(this.service.stop({ graceMs: 0 }));
+    await rm(this.configFile, { force: true });
   }
 }
 
@@ -149,22 +181,16 @@ interface Injection {
   crashes: (actor: string, event: { readonly type: string }) => boolean;
 }
 
-/** The config that `createTestRuntime` starts with. */
-export function createTestConfig({ providers, seed: _, ...rest }: TestRuntimeOptions): SwitchgearConfig {
-  const scripted = Object.entries(providers).map(([name, input]) => [name, { adapter: 'scripted', models: ['m'], health: { intervalMs: 86_400_000 }, ...input }]);
-  // The line above makes a ProviderInput of each entry.
-  return { ...rest, providers: Object.fromEntries(scripted) as SwitchgearConfig['providers'] };
-}
-
 /** Starts a service whose providers are scripted and whose time stands still until it is moved. */
-export async function createTestRuntime(options: TestRuntimeOptions, source?: { readonly configFile: string }): Promise<TestRuntime> {
-  const clock = new VirtualClock({ seed: options.seed ?? 1 });
+export async function createTestRuntime(options: TestRuntimeOptions): Promise<TestRuntime> {
+  const clock = new LaggingClock({ seed: options.seed ?? 1 });
   const lines: string[] = [];
   const providers = new Map<string, ScriptedProvider>();
   const injection: Injection = { crashes: () => false };
-  for (const name of Object.keys(options.providers)) providers.set(name, new ScriptedProvider(name, clock));
+  const configFile = join(tmpdir(), `switchgear-${crypto.randomUUID()}.json`);
+  await writeConfig(configFile, options);
   const logger = pino({ level: 'trace', base: null, timestamp: false }, { write: (line: string) => void lines.push(line) });
-  const service = await startService(source ?? createTestConfig(options), {
+  const service = await startService({ configFile }, {
     clock,
     logger,
     env: {},
@@ -179,5 +205,11 @@ export async function createTestRuntime(options: TestRuntimeOptions, source?: { 
       if (injection.crashes(actor, event)) throw new Error(`injected into ${actor} at ${event.type}`);
     },
   });
-  return new TestRuntime({ clock, service, lines, providers, injection });
+  return new TestRuntime({ options, configFile, clock, service, lines, providers, injection });
+}
+
+/** JSON is YAML, so the file is read as the config of a daemon would be. */
+async function writeConfig(file: string, { providers, seed: _, ...rest }: TestRuntimeOptions): Promise<void> {
+  const scripted = Object.entries(providers).map(([name, input]) => [name, { adapter: 'scripted', models: ['m'], health: { intervalMs: 86_400_000 }, ...input }]);
+  await writeFile(file, JSON.stringify({ ...rest, providers: Object.fromEntries(scripted) }));
 }

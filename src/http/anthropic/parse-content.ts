@@ -4,12 +4,17 @@ import type { ContentPart, SystemMessage } from '../../contract/request.ts';
 import { check, type JsonObject, refuse, text } from '../check.ts';
 import type { WireFieldCollector } from '../wire-fields.ts';
 
-export const blockSchema = z.looseObject({ type: text('the name of a block type') }, { error: 'a content block with a type' });
+export const blockSchema = z.looseObject(
+  { type: text('the name of a block type') },
+  { error: 'a content block with a type' },
+);
 export type Block = z.infer<typeof blockSchema>;
 
 const textSchema = z.string({ error: 'a string' });
 const sourceSchema = z.looseObject({ type: text('base64, url or file') }, { error: 'an image source' });
-const mediaTypeSchema = z.string({ error: 'an image media type' }).regex(/^image\/[\w.+-]+$/, { error: 'an image media type' });
+const mediaTypeSchema = z
+  .string({ error: 'an image media type' })
+  .regex(/^image\/[\w.+-]+$/, { error: 'an image media type' });
 const base64Schema = z.string({ error: 'base64' }).regex(/^[A-Za-z0-9+/]+={0,2}$/, { error: 'base64' });
 const urlSchema = z.string({ error: 'an https: URL' }).regex(/^https:\/\//i, { error: 'an https: URL' });
 
@@ -35,7 +40,11 @@ export function parseSystem(
 export function parseBlock(block: Block, path: string, collector: WireFieldCollector): ContentPart {
   switch (block.type) {
     case 'text':
-      return { type: 'text', text: check(textSchema, block['text'], `${path}.text`), ...collector.rest(block, TEXT_FIELDS, path) };
+      return {
+        type: 'text',
+        text: check(textSchema, block['text'], `${path}.text`),
+        ...collector.rest(block, TEXT_FIELDS, path),
+      };
     case 'image':
       return parseImage(block, path, collector);
     default:

@@ -3,7 +3,14 @@
  * us. Thinking blocks become `reasoningDetails` with the provider that signed them.
  */
 import { z } from 'zod';
-import type { AssistantMessage, ContentPart, Message, MessageToolCall, ReasoningDetails, ToolMessage } from '../../contract/request.ts';
+import type {
+  AssistantMessage,
+  ContentPart,
+  Message,
+  MessageToolCall,
+  ReasoningDetails,
+  ToolMessage,
+} from '../../contract/request.ts';
 import { check, flag, refuse, text } from '../check.ts';
 import { isSealed, unsealReasoning } from '../reasoning.ts';
 import type { WireFieldCollector } from '../wire-fields.ts';
@@ -35,13 +42,21 @@ export function parseMessages(
         : message.content.map((block, position) => check(blockSchema, block, `${path}.content[${position}]`));
     switch (message.role) {
       case 'user':
-        return typeof content === 'string' ? [{ role: 'user', content, ...fields }] : parseUser(content, path, collector, fields);
+        return typeof content === 'string'
+          ? [{ role: 'user', content, ...fields }]
+          : parseUser(content, path, collector, fields);
       case 'assistant':
         return typeof content === 'string'
           ? [{ role: 'assistant', content, ...fields }]
           : [{ ...parseAssistant(content, path, collector, provider), ...fields }];
       case 'system':
-        return [{ role: 'system', content: typeof content === 'string' ? content : parseBlocks(content, path, collector), ...fields }];
+        return [
+          {
+            role: 'system',
+            content: typeof content === 'string' ? content : parseBlocks(content, path, collector),
+            ...fields,
+          },
+        ];
       default:
         throw refuse(`${path}.role`, 'user, assistant or system', message.role);
     }
@@ -53,7 +68,12 @@ function parseBlocks(blocks: readonly Block[], path: string, collector: WireFiel
 }
 
 /** Tool results and the content between them, in their order. */
-function parseUser(blocks: readonly Block[], path: string, collector: WireFieldCollector, fields: object): readonly Message[] {
+function parseUser(
+  blocks: readonly Block[],
+  path: string,
+  collector: WireFieldCollector,
+  fields: object,
+): readonly Message[] {
   const messages: Message[] = [];
   let parts: ContentPart[] = [];
   const flush = () => {
@@ -83,7 +103,8 @@ const TOOL_RESULT_FIELDS: ReadonlySet<string> = new Set(['type', 'tool_use_id', 
 
 function parseToolResult(block: Block, path: string, collector: WireFieldCollector): ToolMessage {
   const result = check(toolResultSchema, block, path);
-  const content = result.content === null || result.content === undefined || result.content.length === 0 ? '' : result.content;
+  const content =
+    result.content === null || result.content === undefined || result.content.length === 0 ? '' : result.content;
   return {
     role: 'tool',
     tool_call_id: result.tool_use_id,
@@ -138,14 +159,21 @@ function isThinking(block: Block): boolean {
   return block.type === 'thinking' || block.type === 'redacted_thinking';
 }
 
-const thinkingSchema = z.looseObject({ thinking: z.string({ error: 'a string' }), signature: z.string({ error: 'a string' }).nullish() });
+const thinkingSchema = z.looseObject({
+  thinking: z.string({ error: 'a string' }),
+  signature: z.string({ error: 'a string' }).nullish(),
+});
 const redactedSchema = z.looseObject({ data: z.string({ error: 'a string' }) });
 
 /**
  * All reasoning of one message. A sealed block holds everything, so the readable copies beside it are dropped; blocks signed
  * elsewhere belong to `provider`; without a signature nobody would take them back.
  */
-function parseThinking(blocks: readonly Block[], path: string, provider: string | undefined): ReasoningDetails | undefined {
+function parseThinking(
+  blocks: readonly Block[],
+  path: string,
+  provider: string | undefined,
+): ReasoningDetails | undefined {
   const signed: unknown[] = [];
   for (const block of blocks) {
     if (block.type === 'redacted_thinking') {

@@ -23,7 +23,8 @@ export function parseToolFields(
   choice: (JsonObject & { type: string }) | undefined,
   collector: WireFieldCollector,
 ): { request: Pick<CompletionRequest, 'tools' | 'toolChoice'>; fields: JsonObject } {
-  if (tools.some((tool) => (tool['type'] ?? 'custom') !== 'custom')) return { request: {}, fields: { tools, tool_choice: choice } };
+  if (tools.some((tool) => (tool['type'] ?? 'custom') !== 'custom'))
+    return { request: {}, fields: { tools, tool_choice: choice } };
   const functions = tools.map((tool, index) => parseTool(tool, `tools[${index}]`, collector));
   const ours = functions.length === 0 ? {} : { tools: functions };
   if (choice === undefined) return { request: ours, fields: {} };

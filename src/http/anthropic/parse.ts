@@ -21,7 +21,9 @@ const formatSchema = z.looseObject(
 const bodySchema = z.looseObject({
   model: text().nullish(),
   max_tokens: integerBetween(1, TOKENS_MAX),
-  messages: z.array(z.unknown(), { error: 'an array of messages' }).min(1, { error: 'an array of at least one message' }),
+  messages: z
+    .array(z.unknown(), { error: 'an array of messages' })
+    .min(1, { error: 'an array of at least one message' }),
   system: z.union([z.string(), z.array(z.unknown())], { error: 'a string or an array of text blocks' }).nullish(),
   temperature: numberBetween(0, 1).nullish(),
   top_p: numberBetween(0, 1).nullish(),
@@ -29,7 +31,9 @@ const bodySchema = z.looseObject({
   stream: flag().nullish(),
   tools: z.array(jsonObject, { error: 'an array of tools' }).nullish(),
   tool_choice: z.looseObject({ type: text('auto, any, tool or none') }, { error: 'an object with a type' }).nullish(),
-  output_config: z.looseObject({ effort: text().nullish(), format: formatSchema.nullish() }, { error: 'an object' }).nullish(),
+  output_config: z
+    .looseObject({ effort: text().nullish(), format: formatSchema.nullish() }, { error: 'an object' })
+    .nullish(),
   output_format: formatSchema.nullish(),
   metadata: jsonObject.nullish(),
   service_tier: text().nullish(),
@@ -46,7 +50,8 @@ const MODELLED: ReadonlySet<string> = new Set(Object.keys(bodySchema.shape));
 export function parseMessageRequest(value: unknown, provider: string | undefined): ParsedCall {
   const body = check(bodySchema, check(jsonObject, value, 'body'), '');
   const routing = findRoutingField(body);
-  if (routing !== undefined) throw refuse(routing, 'absent, because the configuration decides where requests go', body[routing]);
+  if (routing !== undefined)
+    throw refuse(routing, 'absent, because the configuration decides where requests go', body[routing]);
   const collector = new WireFieldCollector('anthropic');
   const messages: readonly Message[] = [
     ...parseSystem(body.system ?? undefined, collector),
@@ -82,7 +87,12 @@ function readHarmless(body: Body): Pick<CompletionRequest, 'providerOptions'> {
   return { providerOptions: { anthropic: { ...(metadata && { metadata }), ...(service_tier && { service_tier }) } } };
 }
 
-const EFFORTS: Readonly<Record<string, ReasoningEffort>> = { low: 'low', medium: 'medium', high: 'high', xhigh: 'xhigh' };
+const EFFORTS: Readonly<Record<string, ReasoningEffort>> = {
+  low: 'low',
+  medium: 'medium',
+  high: 'high',
+  xhigh: 'xhigh',
+};
 
 /** Effort and answer format are ours too; an effort we have no word for takes the whole object with it. */
 function parseOutput(body: Body): { request: Partial<CompletionRequest>; fields: JsonObject } {

@@ -20,7 +20,10 @@ const STOP_REASONS: Readonly<Record<FinishReason, string>> = {
 /** The little that is read of a provider's body; anything malformed in it counts as absent. */
 const wireBodySchema = z
   .object({
-    content: z.array(z.looseObject({ type: z.string() })).optional().catch(undefined),
+    content: z
+      .array(z.looseObject({ type: z.string() }))
+      .optional()
+      .catch(undefined),
     stop_reason: z.string().nullish().catch(undefined),
     stop_sequence: z.string().nullish().catch(undefined),
     usage: z.record(z.string(), z.unknown()).optional().catch(undefined),
@@ -48,18 +51,20 @@ export function renderStopReason(finishReason: FinishReason): string {
 /** Token counts; Anthropic's input tokens leave out what was read from or written to the cache. Null: not told. */
 export function renderUsage(usage: Usage): JsonObject {
   const { inputTokens, cachedInputTokens, cacheWriteTokens, cacheWrite1hTokens } = usage;
-  const uncached = inputTokens === undefined ? null : Math.max(0, inputTokens - (cachedInputTokens ?? 0) - (cacheWriteTokens ?? 0));
+  const uncached =
+    inputTokens === undefined ? null : Math.max(0, inputTokens - (cachedInputTokens ?? 0) - (cacheWriteTokens ?? 0));
   return {
     input_tokens: uncached,
     output_tokens: usage.outputTokens ?? null,
     ...(cachedInputTokens !== undefined && { cache_read_input_tokens: cachedInputTokens }),
     ...(cacheWriteTokens !== undefined && { cache_creation_input_tokens: cacheWriteTokens }),
-    ...(cacheWriteTokens !== undefined && cacheWrite1hTokens !== undefined && {
-      cache_creation: {
-        ephemeral_1h_input_tokens: cacheWrite1hTokens,
-        ephemeral_5m_input_tokens: cacheWriteTokens - cacheWrite1hTokens,
-      },
-    }),
+    ...(cacheWriteTokens !== undefined &&
+      cacheWrite1hTokens !== undefined && {
+        cache_creation: {
+          ephemeral_1h_input_tokens: cacheWrite1hTokens,
+          ephemeral_5m_input_tokens: cacheWriteTokens - cacheWrite1hTokens,
+        },
+      }),
   };
 }
 
@@ -94,7 +99,9 @@ function carryContent(content: readonly JsonObject[], response: CompletionRespon
   const { reasoningDetails } = response.message;
   if (reasoningDetails === undefined) return content;
   const others = content.filter((block) => block['type'] !== 'redacted_thinking');
-  const unsigned: readonly JsonObject[] = others.map((block) => (block['type'] === 'thinking' ? { ...block, signature: '' } : block));
+  const unsigned: readonly JsonObject[] = others.map((block) =>
+    block['type'] === 'thinking' ? { ...block, signature: '' } : block,
+  );
   const after = unsigned.findLastIndex((block) => block['type'] === 'thinking') + 1;
   return unsigned.toSpliced(after, 0, { type: 'redacted_thinking', data: sealReasoning(reasoningDetails) });
 }

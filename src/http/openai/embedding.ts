@@ -32,9 +32,15 @@ const HARMLESS: ReadonlySet<string> = new Set(['user']);
 export function parseEmbedding(value: unknown): ParsedEmbeddingCall {
   const body = check(bodySchema, check(jsonObject, value, 'body'), '');
   const routing = findRoutingField(body);
-  if (routing !== undefined) throw refuse(routing, 'absent, because the configuration decides where requests go', body[routing]);
-  const input = typeof body.input === 'string' ? body.input : body.input.map((item, index) => check(inputSchema, item, `input[${index}]`));
-  const rest: JsonObject = Object.fromEntries(Object.entries(body).filter(([name]) => !MODELLED.has(name) && !HARMLESS.has(name)));
+  if (routing !== undefined)
+    throw refuse(routing, 'absent, because the configuration decides where requests go', body[routing]);
+  const input =
+    typeof body.input === 'string'
+      ? body.input
+      : body.input.map((item, index) => check(inputSchema, item, `input[${index}]`));
+  const rest: JsonObject = Object.fromEntries(
+    Object.entries(body).filter(([name]) => !MODELLED.has(name) && !HARMLESS.has(name)),
+  );
   return {
     request: {
       model: body.model,

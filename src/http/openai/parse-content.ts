@@ -4,7 +4,9 @@ import type { ContentPart } from '../../contract/request.ts';
 import { check, type JsonObject, refuse, text } from '../check.ts';
 import type { WireFieldCollector } from '../wire-fields.ts';
 
-const contentSchema = z.union([z.string(), z.array(z.unknown()).min(1)], { error: 'a string or an array of at least one part' });
+const contentSchema = z.union([z.string(), z.array(z.unknown()).min(1)], {
+  error: 'a string or an array of at least one part',
+});
 const partSchema = z.looseObject({ type: text('the name of a part type') }, { error: 'a content part with a type' });
 const textSchema = z.string({ error: 'a string' });
 const imageSchema = z.looseObject(
@@ -17,7 +19,11 @@ const IMAGE_FIELDS: ReadonlySet<string> = new Set(['type', 'image_url']);
 const IMAGE_URL_PATTERN = /^(?:https:\/\/|data:[\w.+-]+\/[\w.+-]+;base64,)/i;
 
 /** @throws {SwitchgearError} `invalid-request` naming the field */
-export function parseContent(value: unknown, path: string, collector: WireFieldCollector): string | readonly ContentPart[] {
+export function parseContent(
+  value: unknown,
+  path: string,
+  collector: WireFieldCollector,
+): string | readonly ContentPart[] {
   const content = check(contentSchema, value, path);
   return typeof content === 'string' ? content : parseParts(content, path, collector);
 }
@@ -60,7 +66,8 @@ function parseImage(part: JsonObject, path: string, collector: WireFieldCollecto
   const { url, detail, ...more } = check(imageSchema, part['image_url'], `${path}.image_url`);
   if (!IMAGE_URL_PATTERN.test(url)) throw refuse(`${path}.image_url.url`, 'an https: URL or a base64 data: URL', url);
   const known = detail ?? undefined;
-  const isModelled = (known === undefined || known === 'auto' || known === 'low' || known === 'high') && Object.keys(more).length === 0;
+  const isModelled =
+    (known === undefined || known === 'auto' || known === 'low' || known === 'high') && Object.keys(more).length === 0;
   if (!isModelled) return collector.part(part, 'image_url', path);
   return {
     type: 'image_url',

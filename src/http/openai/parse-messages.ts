@@ -1,11 +1,20 @@
 /** From OpenAI's messages to ours. They are alike; what ours have no word for is carried as wire fields. */
 import { z } from 'zod';
-import type { AssistantMessage, ContentPart, Message, MessageToolCall, ReasoningDetails } from '../../contract/request.ts';
+import type {
+  AssistantMessage,
+  ContentPart,
+  Message,
+  MessageToolCall,
+  ReasoningDetails,
+} from '../../contract/request.ts';
 import { check, type JsonObject, jsonObject, refuse, text } from '../check.ts';
 import type { WireFieldCollector } from '../wire-fields.ts';
 import { parseContent, parseParts } from './parse-content.ts';
 
-const roleSchema = z.looseObject({ role: text('system, developer, user, assistant or tool') }, { error: 'a message object' });
+const roleSchema = z.looseObject(
+  { role: text('system, developer, user, assistant or tool') },
+  { error: 'a message object' },
+);
 const nameSchema = text().optional();
 
 const SYSTEM_FIELDS: ReadonlySet<string> = new Set(['role', 'content']);
@@ -13,7 +22,16 @@ const USER_FIELDS: ReadonlySet<string> = new Set(['role', 'content', 'name']);
 const TOOL_FIELDS: ReadonlySet<string> = new Set(['role', 'content', 'tool_call_id']);
 /** Clients append answers to the conversation as they got them; what only answers carry is taken for what it is. */
 const ASSISTANT_FIELDS: ReadonlySet<string> = new Set([
-  'role', 'content', 'refusal', 'tool_calls', 'function_call', 'reasoningDetails', 'annotations', 'parsed', 'reasoning_content', 'reasoning',
+  'role',
+  'content',
+  'refusal',
+  'tool_calls',
+  'function_call',
+  'reasoningDetails',
+  'annotations',
+  'parsed',
+  'reasoning_content',
+  'reasoning',
 ]);
 
 /** @throws {SwitchgearError} `invalid-request` naming the field */
@@ -92,13 +110,19 @@ function parseAssistantContent(
 const toolCallsSchema = z.array(jsonObject, { error: 'an array of tool calls' });
 const functionCallSchema = z.looseObject({
   id: text(),
-  function: z.looseObject({ name: text(), arguments: z.string({ error: 'a JSON string' }) }, { error: 'an object with name and arguments' }),
+  function: z.looseObject(
+    { name: text(), arguments: z.string({ error: 'a JSON string' }) },
+    { error: 'an object with name and arguments' },
+  ),
 });
 const CALL_FIELDS: ReadonlySet<string> = new Set(['id', 'type', 'function', 'index']);
 const FUNCTION_FIELDS: ReadonlySet<string> = new Set(['name', 'arguments', 'parsed_arguments']);
 
 /** Calls we have no shape for (custom tools, extra fields) are carried raw, all of them, so that their order stays. */
-function parseToolCalls(value: unknown, path: string): { modelled?: readonly MessageToolCall[]; raw?: readonly JsonObject[] } {
+function parseToolCalls(
+  value: unknown,
+  path: string,
+): { modelled?: readonly MessageToolCall[]; raw?: readonly JsonObject[] } {
   if (value === undefined) return {};
   const calls = check(toolCallsSchema, value, path);
   if (calls.some((call) => call['type'] !== undefined && call['type'] !== 'function')) return { raw: calls };
@@ -118,7 +142,10 @@ function hasOnly(value: JsonObject, names: ReadonlySet<string>): boolean {
   return Object.entries(value).every(([name, field]) => names.has(name) || field === null);
 }
 
-const detailsSchema = z.object({ provider: text(), blocks: z.array(z.unknown(), { error: 'an array' }) }, { error: 'an object' });
+const detailsSchema = z.object(
+  { provider: text(), blocks: z.array(z.unknown(), { error: 'an array' }) },
+  { error: 'an object' },
+);
 
 /** Signed reasoning comes back in the shape in which `render` gave it. */
 function parseReasoningDetails(value: unknown, path: string): ReasoningDetails | undefined {

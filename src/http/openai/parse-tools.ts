@@ -59,7 +59,9 @@ function parseFunction(tool: JsonObject, path: string, collector: WireFieldColle
 
 const namedChoiceSchema = z.object({ name: text() }, { error: 'an object with a name' });
 
-function parseToolChoice(choice: string | JsonObject | undefined): Pick<CompletionRequest, 'toolChoice'> | 'unmodelled' {
+function parseToolChoice(
+  choice: string | JsonObject | undefined,
+): Pick<CompletionRequest, 'toolChoice'> | 'unmodelled' {
   if (choice === undefined) return {};
   if (choice === 'auto' || choice === 'none' || choice === 'required') return { toolChoice: choice };
   if (typeof choice === 'string') throw refuse('tool_choice', 'auto, none, required or an object', choice);

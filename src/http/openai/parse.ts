@@ -15,7 +15,9 @@ const TOKENS_MAX = 100_000_000;
 
 const bodySchema = z.looseObject({
   model: text().nullish(),
-  messages: z.array(z.unknown(), { error: 'an array of messages' }).min(1, { error: 'an array of at least one message' }),
+  messages: z
+    .array(z.unknown(), { error: 'an array of messages' })
+    .min(1, { error: 'an array of at least one message' }),
   temperature: numberBetween(0, 2).nullish(),
   top_p: numberBetween(0, 1).nullish(),
   max_tokens: integerBetween(1, TOKENS_MAX).nullish(),
@@ -35,19 +37,45 @@ const bodySchema = z.looseObject({
 type Body = z.infer<typeof bodySchema>;
 
 const MODELLED: ReadonlySet<string> = new Set([
-  'model', 'messages', 'temperature', 'top_p', 'max_tokens', 'max_completion_tokens', 'stop', 'seed', 'reasoning_effort',
-  'response_format', 'metadata', 'stream', 'stream_options', 'tools', 'tool_choice',
+  'model',
+  'messages',
+  'temperature',
+  'top_p',
+  'max_tokens',
+  'max_completion_tokens',
+  'stop',
+  'seed',
+  'reasoning_effort',
+  'response_format',
+  'metadata',
+  'stream',
+  'stream_options',
+  'tools',
+  'tool_choice',
 ]);
 
 /** Change no answer, only how the provider keeps, bills or caches it: sent on the same wire, dropped on others. */
 const HARMLESS: ReadonlySet<string> = new Set([
-  'user', 'store', 'metadata', 'service_tier', 'safety_identifier', 'prompt_cache_key', 'prompt_cache_retention', 'prompt_cache_options',
+  'user',
+  'store',
+  'metadata',
+  'service_tier',
+  'safety_identifier',
+  'prompt_cache_key',
+  'prompt_cache_retention',
+  'prompt_cache_options',
 ]);
 
 /** JSON of the values that say nothing. */
 const DEFAULTS: Readonly<Record<string, string>> = {
-  n: '1', logprobs: 'false', top_logprobs: '0', frequency_penalty: '0', presence_penalty: '0', logit_bias: '{}',
-  parallel_tool_calls: 'true', modalities: '["text"]',
+  n: '1',
+  logprobs: 'false',
+  top_logprobs: '0',
+  frequency_penalty: '0',
+  presence_penalty: '0',
+  logit_bias: '{}',
+  parallel_tool_calls: 'true',
+  modalities: '["text"]',
 };
 
 /** What these ask for has no place in a stream of ours, nor in a stored response. */
@@ -67,7 +95,8 @@ export function parseChatCompletion(value: unknown): ParsedCall {
   const own = { ...readUnmodelled(body), ...tools.fields, ...format.fields, ...effort.fields };
   const unstreamedOnly = UNSTREAMED_ONLY.find((name) => Object.hasOwn(own, name));
   const isStream = body.stream === true;
-  if (isStream && unstreamedOnly !== undefined) throw refuse(unstreamedOnly, 'absent from a streamed request', own[unstreamedOnly]);
+  if (isStream && unstreamedOnly !== undefined)
+    throw refuse(unstreamedOnly, 'absent from a streamed request', own[unstreamedOnly]);
   const request: CompletionRequest = {
     messages,
     ...readSampling(body),
@@ -86,7 +115,8 @@ function refuseUnservable(body: Body): void {
     if (value !== undefined && value !== null) throw refuse(name, `absent, use ${replacement} instead`, value);
   }
   const routing = findRoutingField(body);
-  if (routing !== undefined) throw refuse(routing, 'absent, because the configuration decides where requests go', body[routing]);
+  if (routing !== undefined)
+    throw refuse(routing, 'absent, because the configuration decides where requests go', body[routing]);
   if (body.stream_options && body.stream !== true) {
     throw refuse('stream_options', 'absent unless stream is true', body.stream_options);
   }
@@ -108,7 +138,9 @@ function readSampling(body: Body): Partial<CompletionRequest> {
 }
 
 function readHarmless(body: Body): Pick<CompletionRequest, 'providerOptions'> {
-  const present = Object.entries(body).filter(([name, value]) => HARMLESS.has(name) && value !== null && value !== undefined);
+  const present = Object.entries(body).filter(
+    ([name, value]) => HARMLESS.has(name) && value !== null && value !== undefined,
+  );
   return present.length === 0 ? {} : { providerOptions: { openai: Object.fromEntries(present) } };
 }
 
@@ -121,11 +153,20 @@ function readUnmodelled(body: JsonObject): JsonObject {
   );
 }
 
-const EFFORTS: Readonly<Record<ReasoningEffort, true>> = { none: true, minimal: true, low: true, medium: true, high: true, xhigh: true };
+const EFFORTS: Readonly<Record<ReasoningEffort, true>> = {
+  none: true,
+  minimal: true,
+  low: true,
+  medium: true,
+  high: true,
+  xhigh: true,
+};
 
 function parseReasoningEffort(value: string | undefined): { request: Partial<CompletionRequest>; fields: JsonObject } {
   if (value === undefined) return { request: {}, fields: {} };
-  return isEffort(value) ? { request: { reasoningEffort: value }, fields: {} } : { request: {}, fields: { reasoning_effort: value } };
+  return isEffort(value)
+    ? { request: { reasoningEffort: value }, fields: {} }
+    : { request: {}, fields: { reasoning_effort: value } };
 }
 
 function isEffort(value: string): value is ReasoningEffort {
@@ -142,7 +183,10 @@ const jsonSchemaFormat = z.object(
   { error: 'an object with a schema' },
 );
 
-function parseResponseFormat(value: JsonObject | undefined): { request: Partial<CompletionRequest>; fields: JsonObject } {
+function parseResponseFormat(value: JsonObject | undefined): {
+  request: Partial<CompletionRequest>;
+  fields: JsonObject;
+} {
   if (value === undefined) return { request: {}, fields: {} };
   switch (value['type']) {
     case 'text':
@@ -157,7 +201,11 @@ function parseResponseFormat(value: JsonObject | undefined): { request: Partial<
 }
 
 function parseJsonSchema(value: JsonObject): ResponseFormat {
-  const { name, description, schema, strict } = check(jsonSchemaFormat, value['json_schema'], 'response_format.json_schema');
+  const { name, description, schema, strict } = check(
+    jsonSchemaFormat,
+    value['json_schema'],
+    'response_format.json_schema',
+  );
   return {
     type: 'json_schema',
     json_schema: {

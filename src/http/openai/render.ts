@@ -27,7 +27,10 @@ const wireBodySchema = z
     choices: z.array(z.looseObject({ message: objectOrNothing, logprobs: objectOrNothing.nullable() })).catch([]),
     system_fingerprint: z.string().nullish().catch(undefined),
     service_tier: z.string().nullish().catch(undefined),
-    usage: z.looseObject({ prompt_tokens_details: objectOrNothing, completion_tokens_details: objectOrNothing }).optional().catch(undefined),
+    usage: z
+      .looseObject({ prompt_tokens_details: objectOrNothing, completion_tokens_details: objectOrNothing })
+      .optional()
+      .catch(undefined),
   })
   .catch({ choices: [], system_fingerprint: undefined, service_tier: undefined, usage: undefined });
 
@@ -62,7 +65,11 @@ export function renderFinishReason(finishReason: FinishReason): string {
 
 export function renderToolCall(call: ToolCall): unknown {
   // A model that calls without arguments may write nothing; clients parse them as JSON.
-  return { id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments === '' ? '{}' : call.arguments } };
+  return {
+    id: call.id,
+    type: 'function',
+    function: { name: call.name, arguments: call.arguments === '' ? '{}' : call.arguments },
+  };
 }
 
 /** Token counts; null where the provider did not tell. */
@@ -75,13 +82,23 @@ export function renderUsage(usage: Usage, wireUsage?: WireBody['usage']): unknow
     completion_tokens: outputTokens ?? null,
     total_tokens: inputTokens === undefined || outputTokens === undefined ? null : inputTokens + outputTokens,
     ...details('prompt_tokens_details', wireUsage?.prompt_tokens_details, 'cached_tokens', usage.cachedInputTokens),
-    ...details('completion_tokens_details', wireUsage?.completion_tokens_details, 'reasoning_tokens', usage.reasoningTokens),
+    ...details(
+      'completion_tokens_details',
+      wireUsage?.completion_tokens_details,
+      'reasoning_tokens',
+      usage.reasoningTokens,
+    ),
   };
 }
 
 export function renderOpenaiFailure(failure: HttpFailure): { error: Readonly<Record<string, string | null>> } {
   return {
-    error: { message: failure.message, type: failure.openaiType, param: failure.param ?? null, code: failure.openaiCode },
+    error: {
+      message: failure.message,
+      type: failure.openaiType,
+      param: failure.param ?? null,
+      code: failure.openaiCode,
+    },
   };
 }
 

@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { compareKeys, type QueueKey } from '../../src/policy/order.ts';
+import { HeapQueue } from '../../src/runtime/heap-queue.ts';
+import { propertyRuns } from '../support/properties.ts';
+
+interface Entry {
+  readonly id: string;
+  readonly key: QueueKey;
+  readonly run: () => Promise<string>;
+}
+
+const createEntry = (keyMs: number, sequence: number): Entry => {
+  const id = `request-${sequence}`;
+  return { id, key: { keyMs, sequence }, run: async () => id };
+};
+
+const enqueue = (queue: HeapQueue, entry: Entry): void => {
+  queue.enqueue(entry.run, { id: entry.id, key: entry.key });
+};
+
+/** Everything that is left, in the order it comes out. */
+const drain = async (queue: HeapQueue): Promise<unknown[]> => {
+  const ids: unknown[] = [];
+  for (let run = queue.dequeue(); run !== undefined; run = queue.dequeue()) ids.push(await run());
+  return ids;
+};
+
+type Step = { readonly type: 'enqueue'; readonly keyMs: number } | { readonly type: 'dequeue' } | { readonly type: 'remove'; readonly pick: number };
+
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ type: fc.constant('enqueue' as const), keyMs: fc.nat(20) }) },
+    { weight: 1, arbitrary: fc.constant<Step>({ type: 'dequeue' }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('remove' as const), pick: fc.nat() }) },
+  ),
+  { maxLength: 150 },
+);
+
+describe('the heap of a lane', () => {
+  test('gives what a sorted list gives, however entering, leaving and removing are mixed', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (sequence) => {
+        const queue = new HeapQueue();
+        let sorted: Entry[] = [];
+        for (const [index, step] of sequence.entries()) {
+          switch (step.type) {
+            case 'enqueue': {
+              const entry = createEntry(step.keyMs, index);
+              enqueue(queue, entry);
+              sorted = [...sorted, entry].toSorted((left, right) => compareKeys(left.key, right.key));
+              break;
+            }
+            case 'dequeue':
+              expect(await queue.dequeue()?.()).toBe(sorted.shift()?.id);
+              break;
+            case 'remove': {
+              const [removed] = sorted.splice(step.pick % Math.max(1, sorted.length), 1);
+              queue.remove(removed?.id ?? 'nobody');
+            }
+          }
+          expect(queue.size).toBe(sorted.length);
+        }
+        expect(queue.filter()).toHaveLength(sorted.length);
+        expect(await drain(queue)).toEqual(sorted.map((entry) => entry.id));
+      }),
+      propertyRuns(300),
+    );
+  });
+
+  test('an id that left may come back, and one that is unknown changes nothing', async () => {
+    const queue = new HeapQueue();
+    enqueue(queue, createEntry(1, 1));
+    queue.remove('request-1');
+    queue.remove('request-1');
+    expect(queue.dequeue()).toBeUndefined();
+    enqueue(queue, createEntry(5, 1));
+    enqueue(queue, createEntry(4, 2));
+    expect(await drain(queue)).toEqual(['request-2', 'request-1']);
+  });
+
+  test('refuses what has no key, and keys that would change in place', () => {
+    const queue = new HeapQueue();
+    expect(() => { queue.enqueue(async () => undefined); }).toThrow('expected a lane task to have an id and a key');
+    expect(() => { queue.setPriority(); }).toThrow('to stay as it was enqueued');
+  });
+
+  test('50,000 waiting tasks, every second one cancelled, take well under a second', () => {
+    const queue = new HeapQueue();
+    const startedAtMs = performance.now();
+    for (let index = 0; index < 50_000; index += 1) enqueue(queue, createEntry((index * 7_919) % 50_000, index));
+    for (let index = 0; index < 50_000; index += 2) queue.remove(`request-${index}`);
+    for (let index = 0; index < 25_000; index += 1) queue.dequeue();
+    expect(queue.size).toBe(0);
+    // O(n) per removal would take some 10 s here.
+    expect(performance.now() - startedAtMs).toBeLessThan(2_000);
+  });
+});
