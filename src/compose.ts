@@ -6,6 +6,7 @@ import type { BeforeEvent } from './actors/actor.ts';
 import { CostControl } from './actors/cost-tracker.ts';
 import { HealthControl } from './actors/health-monitor.ts';
 import { ProviderControl } from './actors/provider-control.ts';
+import { SupervisorError } from './actors/process.ts';
 import { Registry } from './actors/registry.ts';
 import { ServiceControl } from './actors/service.ts';
 import { Tree } from './actors/tree.ts';
@@ -123,13 +124,9 @@ class Composition implements ServiceOwner {
     const tree = this.#tree;
     return {
       children: () => tree.children(),
-      suspend: async (id) => {
-        tree.suspend(id);
-      },
-      resume: async (id) => {
-        tree.resume(id);
-      },
-      restart: (id) => tree.restart(id),
+      suspend: (id) => asOperator(() => { tree.suspend(id); }),
+      resume: (id) => asOperator(() => { tree.resume(id); }),
+      restart: (id) => asOperator(() => tree.restart(id)),
     };
   }
 
@@ -271,5 +268,16 @@ class Composition implements ServiceOwner {
     closed.catch((error: unknown) => {
       this.#logger.warn({ error: String(error) }, 'closing an adapter failed');
     });
+  }
+}
+
+/** What the tree cannot do is told in the one error type that leaves the package. */
+async function asOperator(act: () => void | Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof SupervisorError)) throw error;
+    if (error.code === 'stopped') throw new SwitchgearError('shutting-down', error.message, { cause: error });
+    throw new SwitchgearError('invalid-request', error.message, { param: 'id', cause: error });
   }
 }

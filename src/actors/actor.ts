@@ -5,7 +5,7 @@
  */
 import { type Actor as XStateActor, type AnyStateMachine, createActor, type EventFromLogic, type SnapshotFrom } from 'xstate';
 import type { Clock } from '../contract/clock.ts';
-import { type ExitReason, type Process, SupervisorError } from './process.ts';
+import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
 
 const MAILBOX_MAX = 10_000;
 const CALL_TIMEOUT_MS = 5_000;
@@ -105,6 +105,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     const { timeoutMs = CALL_TIMEOUT_MS, signal } = options;
     return new Promise<Value>((resolve, reject) => {
       let timer: ReturnType<Clock['setTimeout']> | undefined;
+      let event: EventFromLogic<Machine> | undefined;
       const onExit = (reason: ExitReason) => {
         fail(new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason }));
       };
@@ -118,6 +119,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       };
       const fail = (error: SupervisorError) => {
         finish();
+        // Nobody waits for the answer any more.
+        if (event !== undefined && this.#mailbox.includes(event)) this.#mailbox.splice(this.#mailbox.indexOf(event), 1);
         reject(error);
       };
       if (this.#exit !== undefined) {
@@ -133,7 +136,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       }, timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#exitListeners.add(onExit);
-      const event = createEvent((value) => {
+      event = createEvent((value) => {
         finish();
         resolve(value);
       });
@@ -173,11 +176,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   #end(reason: ExitReason): void {
     if (this.#exit !== undefined) return;
     this.#exit = reason;
+    this.#root.stop();
+    // Callers take their questions back before the rest is handed on.
+    tellExit(this.#exitListeners, reason);
     const undelivered = this.#mailbox.splice(0);
     if (undelivered.length > 0) this.#onUndelivered?.(undelivered);
-    this.#root.stop();
-    for (const listener of this.#exitListeners) listener(reason);
-    this.#exitListeners.clear();
   }
 }
 

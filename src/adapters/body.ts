@@ -10,6 +10,8 @@ export const BODY_BYTES_MAX = 64 * 1_048_576;
 /** Enough of an error answer to classify it. */
 const ERROR_BYTES_MAX = 65_536;
 const EXCERPT_LENGTH_MAX = 200;
+/** As much of a page as holds its title; patterns take the square of a hostile one's length. */
+const MARKUP_LENGTH_MAX = 16_384;
 
 /** What a call was prepared to read. */
 export type Expectation = 'json' | 'event-stream';
@@ -56,10 +58,11 @@ const describeContent = (mediaType: string, text: string): string =>
 
 /** The words of a page without its markup. */
 export function stripMarkup(text: string): string {
-  if (!/^\s*</.test(text)) return text;
+  if (!text.trimStart().startsWith('<')) return text;
   return text
+    .slice(0, MARKUP_LENGTH_MAX)
     .replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ')
-    .replace(/<[^>]*>/g, ' ')
+    .replace(/<[^<>]*>/g, ' ')
     .replace(/\s+/g, ' ')
     .trim();
 }

@@ -11,7 +11,7 @@ import { classifyConnectionError } from './connection.ts';
 import { judgeUpstream } from './judge.ts';
 import { parseRetryAfter, type HeaderReader } from './retry-after.ts';
 import type { Scrub } from './scrub.ts';
-import { asCount, asList, asObject, asText } from './wire.ts';
+import { asCount, asList, asObject, asText, type WireObject } from './wire.ts';
 
 /** An error answer, or an error event inside a stream, as the SDK gave it. */
 export interface UpstreamError {
@@ -132,7 +132,7 @@ const REPORT_DEPTH_MAX = 4;
 /** Reads the many shapes of an error body: `{error:{…}}`, `{error:"…"}`, `[{…}]`, `{detail:…}`, `{message:{detail:…}}`. */
 export function readErrorReport(body: unknown, depth = 0): ErrorReport {
   const empty: ErrorReport = { status: undefined, type: undefined, code: undefined, message: '' };
-  if (typeof body === 'string') return { ...empty, message: stripMarkup(body) };
+  if (typeof body === 'string') return { ...empty, message: stripMarkup(body).slice(0, REASON_LENGTH_MAX) };
   const inner = Array.isArray(body) ? asList(body)[0] : asObject(body)?.['error'];
   if (inner !== undefined && inner !== null && depth < REPORT_DEPTH_MAX) return readErrorReport(inner, depth + 1);
   const fields = asObject(body);
@@ -147,13 +147,16 @@ export function readErrorReport(body: unknown, depth = 0): ErrorReport {
   };
 }
 
+/** A reason longer than this is a body, not a reason; the wordings are searched for in this much. */
+const REASON_LENGTH_MAX = 4_096;
+
 /** The words of an error; a gateway that passes another's error on keeps it in `metadata.raw`. */
-function readReason(fields: Readonly<Record<string, unknown>>): string {
+function readReason(fields: WireObject): string {
   const reason = fields['message'] ?? fields['detail'] ?? fields['msg'];
   const words =
     reason === undefined || reason === null ? '' : typeof reason === 'string' ? reason : JSON.stringify(reason);
   const raw = asText(asObject(fields['metadata'])?.['raw']);
-  return raw === undefined ? words : `${words} (${raw})`;
+  return (raw === undefined ? words : `${words.slice(0, REASON_LENGTH_MAX)} (${raw})`).slice(0, REASON_LENGTH_MAX * 2);
 }
 
 /** The same error without what an inspector would print of the original: request, headers, echoed keys. */

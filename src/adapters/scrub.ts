@@ -7,6 +7,8 @@
 /** Shorter values would mangle ordinary words; a key so short protects nothing. */
 const SECRET_LENGTH_MIN = 4;
 const TEXT_BYTES_MAX = 2_048;
+/** What patterns are run over. The text is a stranger's, and some patterns take the square of its length. */
+const SEARCHED_LENGTH_MAX = 4_096;
 const MASK = '[redacted]';
 
 const KEY_SHAPES: readonly (readonly [RegExp, string])[] = [
@@ -18,7 +20,7 @@ const KEY_SHAPES: readonly (readonly [RegExp, string])[] = [
   ],
   [/\b(?:sk|rk|pk|gsk|xai|pplx|hf|key|or)[-_][\w*-]{8,}/gi, MASK],
   [/\bAIza[\w-]{20,}/g, MASK],
-  [/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${MASK}@`],
+  [/([a-z][a-z0-9+.-]{0,15}:\/\/)[^\s/@]+@/gi, `$1${MASK}@`],
 ];
 
 export type Scrub = (text: string) => string;
@@ -31,9 +33,17 @@ export function createScrub(readSecrets: () => Iterable<string>): Scrub {
       if (secret.length < SECRET_LENGTH_MIN) continue;
       scrubbed = scrubbed.replaceAll(secret, MASK).replaceAll(encodeURIComponent(secret), MASK);
     }
+    scrubbed = cutAtSpace(scrubbed, SEARCHED_LENGTH_MAX);
     for (const [shape, replacement] of KEY_SHAPES) scrubbed = scrubbed.replace(shape, replacement);
     return shorten(scrubbed);
   };
+}
+
+/** Cuts between words: half a key would not look like one. */
+function cutAtSpace(text: string, lengthMax: number): string {
+  if (text.length <= lengthMax) return text;
+  const space = text.lastIndexOf(' ', lengthMax);
+  return text.slice(0, space > 0 ? space : lengthMax);
 }
 
 /** Scrubs before it shortens: half a key at the cut would no longer be recognised. */

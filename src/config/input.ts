@@ -40,8 +40,6 @@ export interface DefaultsInput {
 export interface LogInput {
   /** `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. Default `info`. */
   readonly level?: string;
-  /** Whether prompts and answers may appear in logs. Default false. */
-  readonly prompts?: boolean;
 }
 
 export interface StoreInput {

@@ -24,7 +24,6 @@ const defaultsSchema = section({
 
 const logSchema = section({
   level: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-  prompts: flag().default(false),
 });
 
 const storeSchema = section({

@@ -91,7 +91,7 @@ export interface ResolvedConfig {
     readonly delivery: Delivery;
   };
   readonly defaults: { readonly model: string | undefined; readonly maxTokens: number };
-  readonly log: { readonly level: string; readonly prompts: boolean };
+  readonly log: { readonly level: string };
   readonly store: { readonly kind: 'memory'; readonly resultTtlMs: number };
   readonly http: { readonly host: string; readonly port: number; readonly bodyLimitBytes: number };
   /** Active providers in config order. */

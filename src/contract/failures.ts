@@ -87,7 +87,7 @@ export interface ErrorMeaning {
   readonly openaiCode: string;
   /** `error.type` in the Anthropic shape. */
   readonly anthropicType: string;
-  /** Whether the runtime itself has already done what a client's retry would do. */
+  /** Whether a retry by the client may help; false where the runtime has already done what it would do. */
   readonly clientRetry: boolean;
 }
 

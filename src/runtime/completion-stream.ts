@@ -8,6 +8,8 @@ export interface StreamSource {
   readonly sink: PartSink;
   /** How the request ended. */
   readonly response: Promise<CompletionResponse>;
+  /** Who is being asked. */
+  readonly asked: () => CompletionStream['target'];
   /** The caller has left. */
   readonly leave: () => void;
 }
@@ -23,6 +25,10 @@ export class LiveStream implements CompletionStream {
 
   get requestId(): RequestId {
     return this.#source.requestId;
+  }
+
+  get target(): CompletionStream['target'] {
+    return this.#source.sink.hasDelivered ? this.#source.asked() : undefined;
   }
 
   get response(): Promise<CompletionResponse> {
@@ -57,5 +63,5 @@ export class LiveStream implements CompletionStream {
 /** A stream that never began. */
 export function failedStream(requestId: RequestId, sink: PartSink, error: SwitchgearError): CompletionStream {
   sink.end({ kind: 'error', error });
-  return new LiveStream({ requestId, sink, response: Promise.reject(error), leave: () => undefined });
+  return new LiveStream({ requestId, sink, response: Promise.reject(error), asked: () => undefined, leave: () => undefined });
 }

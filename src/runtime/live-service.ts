@@ -80,7 +80,7 @@ export class LiveService implements Service {
       if (parsed.signal !== undefined) open.followCaller(parsed.signal);
       void runRequest(this.#runtime, open);
       const response = outcomeOf(open).then(onlyCompletion);
-      return new LiveStream({ requestId: open.requestId, sink, response, leave: () => { open.stop('caller-left'); } });
+      return new LiveStream({ requestId: open.requestId, sink, response, asked: () => open.asked, leave: () => { open.stop('caller-left'); } });
     } catch (error) {
       return failedStream(this.#owner.nextId(), new PartSink(), asSwitchgearError(error));
     }
@@ -106,7 +106,8 @@ export class LiveService implements Service {
     return Object.fromEntries([...this.#runtime.providers].map(([name, { control }]) => [name, control.state()]));
   }
 
-  costSummary(query: LedgerQuery = {}): Promise<CostSummary> {
+  async costSummary(query: LedgerQuery = {}): Promise<CostSummary> {
+    if (this.#state === 'failed' || this.#state === 'stopped') throw goneError();
     return this.#runtime.costs.summary(query);
   }
 
@@ -231,6 +232,10 @@ function asSwitchgearError(error: unknown): SwitchgearError {
   if (error instanceof SwitchgearError) return error;
   const code: ErrorCode = 'invalid-request';
   return new SwitchgearError(code, error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+function goneError(): SwitchgearError {
+  return new SwitchgearError('shutting-down', 'the service has ended, and its cost tracker with it; start a new one');
 }
 
 function streamKeyError(): SwitchgearError {

@@ -39,6 +39,8 @@ export class OpenRequest {
   readonly createdAt: number;
   readonly attempts: AttemptReport[] = [];
   status: 'queued' | 'running' = 'queued';
+  /** Who is being asked now, or was asked last. */
+  asked: Pick<Candidate, 'provider' | 'model'> | undefined;
   /** Time spent in attempts, ms; the rest of the request's age was spent waiting. */
   attemptingMs = 0;
   readonly #clock: Clock;

@@ -223,5 +223,6 @@ function normalFormat(format: z.output<typeof responseFormat>): Loose<ParsedResp
 function compact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(compact);
   if (typeof value !== 'object' || value === null || value instanceof AbortSignal) return value;
-  return Object.fromEntries(Object.entries(value).flatMap(([key, field]) => (field === undefined ? [] : [[key, compact(field)]])));
+  // What only one wire understands is not ours to tidy; its names count even where they have no value.
+  return Object.fromEntries(Object.entries(value).flatMap(([key, field]) => (field === undefined ? [] : [[key, key === 'wireFields' ? field : compact(field)]])));
 }

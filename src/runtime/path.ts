@@ -139,6 +139,7 @@ class Journey {
     const { permit, credential } = slot.claimed;
     this.#book(candidate, credential.id);
     this.#progress.countAttempt(candidate);
+    open.asked = target(candidate);
     await this.#mark('running');
     runtime.announce('attempt.started', { requestId: open.requestId, ...target(candidate), attempt: open.attempts.length + 1, isProbe: permit.isProbe });
     const outcome = await attempt({

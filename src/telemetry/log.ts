@@ -7,11 +7,6 @@ import type { Emitter } from './emitter.ts';
 
 export type { Logger } from 'pino';
 
-/** A pino logger on standard output. */
-export function createLogger(level: string): Logger {
-  return pino({ level, base: { service: 'switchgear' }, timestamp: pino.stdTimeFunctions.isoTime });
-}
-
 /** A logger that says nothing: the library's default. */
 export function createSilentLogger(): Logger {
   return pino({ level: 'silent' });

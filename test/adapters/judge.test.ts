@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { readErrorReport } from '../../src/adapters/classify.ts';
 import { judgeUpstream } from '../../src/adapters/judge.ts';
+import { createScrub } from '../../src/adapters/scrub.ts';
 import type { FailureKind } from '../../src/contract/failures.ts';
 
 const error = (message: string, code?: string | null, type?: string): unknown => ({ error: { message, code, type } });
@@ -234,6 +235,43 @@ describe('the words of an error', () => {
     ],
   ])('%j', (body, words) => {
     expect(readErrorReport(body).message).toContain(words);
+  });
+
+  test.each([
+    'a',
+    '<',
+    '<script',
+    '<style>',
+    'http://',
+    'bearer ',
+    'model `',
+    'input token count ',
+    'blocked by ',
+    'violates ',
+    'api-',
+    'key',
+    'sk-',
+    'secret\t\t',
+    'used all x ',
+    ' ',
+  ])('64 kB of %j are judged without holding up the process', (piece) => {
+    const scrub = createScrub(() => ['hunter22']);
+    const text = piece.repeat(Math.ceil(65_536 / piece.length));
+    const startedAt = performance.now();
+    for (const body of [
+      text,
+      `<${text}`,
+      error(text),
+      { detail: [{ msg: text }] },
+      { message: 'x', metadata: { raw: text } },
+    ]) {
+      judge(400, body);
+      judge(403, body);
+      scrub(readErrorReport(body).message);
+    }
+    scrub(text);
+    // Unbounded, the slowest of these took four seconds; the bound leaves room for a machine that has other things to do.
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
   });
 
   test('nested without end is read without end', () => {

@@ -34,7 +34,7 @@ describe('a config without mistakes', () => {
     expect(resolve(minimal)).toEqual({
       service: { timeoutMs: 600_000, asyncTimeoutMs: 86_400_000, queueDepthMax: 10_000, delivery: 'live' },
       defaults: { model: undefined, maxTokens: 4096 },
-      log: { level: 'info', prompts: false },
+      log: { level: 'info' },
       store: { kind: 'memory', resultTtlMs: 86_400_000 },
       http: { host: '127.0.0.1', port: 4141, bodyLimitBytes: 4_194_304 },
       providers: [

@@ -77,7 +77,7 @@ export function createConfig(): ResolvedConfig {
   return {
     service: { timeoutMs: 600_000, asyncTimeoutMs: 86_400_000, queueDepthMax: 10_000, delivery: 'live' },
     defaults: { model: 'smart', maxTokens: 4_096 },
-    log: { level: 'info', prompts: false },
+    log: { level: 'info' },
     store: { kind: 'memory', resultTtlMs: 86_400_000 },
     http: { host: '127.0.0.1', port: 0, bodyLimitBytes: 4_194_304 },
     providers: [createProvider('first', 'openai'), createProvider('claude', 'anthropic')],
