@@ -105,7 +105,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     const { timeoutMs = CALL_TIMEOUT_MS, signal } = options;
     return new Promise<Value>((resolve, reject) => {
       let timer: ReturnType<Clock['setTimeout']> | undefined;
-      let event: EventFromLogic<Machine> | undefined;
+      let position = () => -1;
       const onExit = (reason: ExitReason) => {
         fail(new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason }));
       };
@@ -120,7 +120,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       const fail = (error: SupervisorError) => {
         finish();
         // Nobody waits for the answer any more.
-        if (event !== undefined && this.#mailbox.includes(event)) this.#mailbox.splice(this.#mailbox.indexOf(event), 1);
+        if (position() >= 0) this.#mailbox.splice(position(), 1);
         reject(error);
       };
       if (this.#exit !== undefined) {
@@ -136,10 +136,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       }, timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#exitListeners.add(onExit);
-      event = createEvent((value) => {
+      const event = createEvent((value) => {
         finish();
         resolve(value);
       });
+      position = () => this.#mailbox.indexOf(event);
       if (!this.cast(event) && this.isAlive) fail(new SupervisorError('mailbox-full', `the mailbox of actor ${this.id} is full`));
     });
   }

@@ -68,9 +68,9 @@ describe('when all of them crash, again and again', () => {
     runtime.inject((actor) => {
       const count = (seen.get(actor) ?? 0) + 1;
       seen.set(actor, count);
-      return count % 500 === 499;
+      return count % 250 === 249;
     });
-    const ended = await runtime.run(sendTraffic(runtime, 400, 40, ['ab', 'ba']));
+    const ended = await runtime.run(sendTraffic(runtime, 400, 80, ['ab', 'ba']));
     runtime.inject(() => false);
     await runtime.clock.advance(5_000);
     await expectAllRight(runtime, ended);

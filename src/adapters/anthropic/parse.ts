@@ -18,7 +18,9 @@ export function parseReply(body: unknown, provider: string): AdapterReply {
   const blocks = asList(fields['content'])
     .map(asObject)
     .filter((block) => block !== undefined);
-  const finishReason = parseStopReason(fields['stop_reason']) ?? 'other';
+  const finishReason = parseStopReason(fields['stop_reason']);
+  // No stop reason, no success: nobody can tell whether this is the whole answer.
+  if (finishReason === undefined) throw falseSuccess('answered 200 without a stop reason');
   const refusal = readRefusal(fields);
   const reasoningDetails = parseReasoning(blocks, provider);
   return {

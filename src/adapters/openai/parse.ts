@@ -16,6 +16,9 @@ export function parseReply(body: unknown, provider: string): AdapterReply {
     .find((candidate) => (asCount(candidate?.['index']) ?? 0) === 0);
   const message = asObject(choice?.['message']);
   if (choice === undefined || message === undefined) throw falseSuccess('answered 200 without any choice');
+  const finishReason = parseFinishReason(choice['finish_reason']);
+  // No finish reason, no success: nobody can tell whether this is the whole answer.
+  if (finishReason === undefined) throw falseSuccess('answered 200 without a finish reason');
   const content = readContent(message['content']);
   const toolCalls = asList(message['tool_calls']).map(asObject).flatMap(parseToolCall);
   const refusal = asText(message['refusal']) ?? '';
@@ -28,7 +31,7 @@ export function parseReply(body: unknown, provider: string): AdapterReply {
     text: content.text,
     ...(refusal !== '' && { refusal }),
     toolCalls,
-    finishReason: parseFinishReason(choice['finish_reason']) ?? 'other',
+    finishReason,
     usage: parseUsage(fields['usage']),
     ...(reasoningDetails !== undefined && { reasoningDetails }),
     wireBody: { wire: OPENAI_WIRE, body },
