@@ -97,8 +97,8 @@ function drawTransitions(node: AnyStateNode, pad: string): string[] {
 }
 
 function labelOf({ eventType, guard }: AnyTransitionDefinition): string {
-  const event = eventType.replace(/^xstate\.after\.(.+?)\..*$/, 'after $1').replace(/^xstate\.(done|error)\.actor\..*$/, '$1').replace(/^after (\d+)$/, 'after $1 ms');
-  const condition = typeof guard === 'string' ? guard : typeof guard === 'object' && guard !== null && 'type' in guard ? String(guard.type) : undefined;
+  const event = String(eventType).replace(/^xstate\.after\.(.+?)\..*$/, 'after $1').replace(/^xstate\.(done|error)\.actor\..*$/, '$1').replace(/^after (\d+)$/, 'after $1 ms');
+  const condition = typeof guard === 'string' ? guard : typeof guard === 'object' && guard !== null && 'type' in guard ? guard.type : undefined;
   return [event === '' ? undefined : event, condition === undefined ? undefined : `[${condition}]`].filter(Boolean).join(' ') || 'at once';
 }
 

@@ -29,6 +29,12 @@ export class PacingBuckets {
     return 0;
   }
 
+  /** Gives back what an attempt took that is not made. */
+  giveBack({ tokens }: PaceRequest): void {
+    if (this.#requestLimit !== undefined) this.#requests = correctPace(this.#requests, this.#requestLimit, 1);
+    this.correct(tokens);
+  }
+
   /** Gives back `unused` tokens; charges them when negative. */
   correct(unused: number): void {
     if (this.#tokenLimit !== undefined) this.#tokens = correctPace(this.#tokens, this.#tokenLimit, unused);

@@ -149,17 +149,21 @@ export class ProviderControl {
     const nowMs = this.#deps.clock.nowMs();
     const picked = pickCredential(this.#memory, request.avoid, nowMs);
     const credential = this.config.credentials.find((candidate) => candidate.id === picked?.id);
-    if (credential === undefined) return { kind: 'refused', admission: wait('held', gateWaitMs(this.#memory, nowMs) ?? RESTART_WAIT_MS) };
+    if (picked === undefined || credential === undefined) return { kind: 'refused', admission: wait('held', gateWaitMs(this.#memory, nowMs) ?? RESTART_WAIT_MS) };
     const paceWaitMs = this.#pacing.take(request.pace, nowMs);
     if (paceWaitMs > 0) return { kind: 'paced', waitMs: paceWaitMs };
     const permit: Permit = {
       id: ++this.#permitSequence,
       generation: this.#memory.generation,
       credentialId: credential.id,
+      credentialVersion: picked.version,
       isProbe: this.#memory.breaker === 'halfOpen',
       limitMs: request.limitMs,
     };
-    if (!this.#mailbag.tellNow({ type: 'permit.claimed', permit })) return { kind: 'refused', admission: wait('restarting', RESTART_WAIT_MS) };
+    if (!this.#mailbag.tellNow({ type: 'permit.claimed', permit })) {
+      this.#pacing.giveBack(request.pace);
+      return { kind: 'refused', admission: wait('restarting', RESTART_WAIT_MS) };
+    }
     return { kind: 'claimed', permit, credential };
   }
 
@@ -177,7 +181,8 @@ export class ProviderControl {
   }
 
   configure(config: ProviderConfig): void {
-    this.#pacing = new PacingBuckets(config.rateLimit);
+    // The same rates keep their bucket: a reload is no reason for another burst.
+    if (JSON.stringify(config.rateLimit) !== JSON.stringify(this.config.rateLimit)) this.#pacing = new PacingBuckets(config.rateLimit);
     this.#mailbag.tell({ type: 'config.changed', config });
   }
 

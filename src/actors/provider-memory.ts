@@ -21,6 +21,8 @@ export interface Permit {
   /** The generation it was given in: a report of another generation decides nothing (R4). */
   readonly generation: number;
   readonly credentialId: string;
+  /** A report on a key that was replaced meanwhile says nothing about the new one. */
+  readonly credentialVersion: number;
   readonly isProbe: boolean;
   /** The attempt's own limit, after which it counts as a failure while still in flight. */
   readonly limitMs: number;
@@ -43,6 +45,7 @@ interface PermitRecord extends Permit {
 
 export interface CredentialMemory {
   readonly id: string;
+  readonly version: number;
   readonly unauthorizedInRow: number;
   readonly blocked: 'unauthorized' | 'quota-exhausted' | undefined;
   /** Gate: nothing is sent before this monotonic moment. */
@@ -87,27 +90,38 @@ export function createProviderMemory(config: ProviderConfig, nowMs: number): Pro
     isForcedProbeUsed: false,
     limit: { limit: config.concurrency, successesInRow: 0 },
     permits: new Map(),
-    credentials: config.credentials.map((credential) => freshCredential(credential.id)),
+    credentials: config.credentials.map((credential) => freshCredential(credential.id, 1)),
     quarantine: {},
   };
 }
 
-function freshCredential(id: string): CredentialMemory {
-  return { id, unauthorizedInRow: 0, blocked: undefined, heldUntilMs: 0 };
+function freshCredential(id: string, version: number): CredentialMemory {
+  return { id, version, unauthorizedInRow: 0, blocked: undefined, heldUntilMs: 0 };
 }
 
 /** Breaker, window and counters stay; what the new config changes follows it. */
 export function applyConfig(memory: ProviderMemory, config: ProviderConfig, nowMs: number): ProviderMemory {
   const isSameWindow = config.breaker.windowMs === memory.config.breaker.windowMs;
-  const isSameKeys = JSON.stringify(config.credentials) === JSON.stringify(memory.config.credentials);
   const isFullLimit = memory.limit.limit === memory.config.concurrency;
   return {
     ...memory,
     config,
     window: isSameWindow ? memory.window : createWindow(config.breaker.windowMs, nowMs),
-    credentials: isSameKeys ? memory.credentials : config.credentials.map((credential) => freshCredential(credential.id)),
+    permits: isSameWindow ? memory.permits : new Map([...memory.permits].map(([id, record]) => [id, { ...record, overdue: undefined }])),
+    credentials: keepCredentials(memory, config),
     limit: isFullLimit || memory.limit.limit > config.concurrency ? { limit: config.concurrency, successesInRow: 0 } : memory.limit,
   };
+}
+
+/** A key that stays keeps its gate and its block, wherever it stands in the list now. */
+function keepCredentials(memory: ProviderMemory, config: ProviderConfig): readonly CredentialMemory[] {
+  const version = 1 + Math.max(...memory.credentials.map((credential) => credential.version), 0);
+  return config.credentials.map(({ id, apiKey }) => {
+    const before = memory.config.credentials.find((credential) => credential.apiKey === apiKey);
+    const known = memory.credentials.find((credential) => credential.id === before?.id);
+    if (known === undefined) return freshCredential(id, version);
+    return known.id === id ? known : { ...known, id, version };
+  });
 }
 
 export function addPermit(memory: ProviderMemory, permit: Permit): ProviderMemory {
@@ -154,8 +168,9 @@ function noteFailure(memory: ProviderMemory, report: Pick<Report, 'message'>, wa
   return { ...memory, lastFailureAt: wallMs, lastError: report.message ?? memory.lastError };
 }
 
-/** AIMD: successes grow the limit, complaints of the provider shrink it. */
-export function adjustLimit(memory: ProviderMemory, report: Report): ProviderMemory {
+/** AIMD: successes grow the limit, complaints of the provider shrink it; those of another generation do neither (R4). */
+export function adjustLimit(memory: ProviderMemory, permit: Permit, report: Report): ProviderMemory {
+  if (permit.generation !== memory.generation) return memory;
   if (report.effect === 'hold-gate' || report.effect === 'shrink-limit') return { ...memory, limit: shrinkLimit(memory.limit) };
   if (report.verdict === 'success') return { ...memory, limit: growLimit(memory.limit, memory.config.concurrency) };
   return memory;
@@ -204,16 +219,16 @@ export function beginClosed(memory: ProviderMemory, nowMs: number): ProviderMemo
 }
 
 /** Holds the gate of one credential. The deadline only ever moves later. */
-export function holdGate(memory: ProviderMemory, credentialId: string, untilMs: number): ProviderMemory {
-  return changeCredential(memory, credentialId, (credential) => ({ ...credential, heldUntilMs: Math.max(credential.heldUntilMs, untilMs) }));
+export function holdGate(memory: ProviderMemory, permit: Permit, untilMs: number): ProviderMemory {
+  return changeCredential(memory, permit, (credential) => ({ ...credential, heldUntilMs: Math.max(credential.heldUntilMs, untilMs) }));
 }
 
-export function judgeCredential(memory: ProviderMemory, credentialId: string, report: Report): ProviderMemory {
+export function judgeCredential(memory: ProviderMemory, permit: Permit, report: Report): ProviderMemory {
   switch (report.effect) {
     case 'exhaust-credential':
-      return changeCredential(memory, credentialId, (credential) => ({ ...credential, blocked: 'quota-exhausted' }));
+      return changeCredential(memory, permit, (credential) => ({ ...credential, blocked: 'quota-exhausted' }));
     case 'count-unauthorized':
-      return changeCredential(memory, credentialId, (credential) => {
+      return changeCredential(memory, permit, (credential) => {
         const unauthorizedInRow = credential.unauthorizedInRow + 1;
         return { ...credential, unauthorizedInRow, blocked: unauthorizedInRow >= UNAUTHORIZED_MAX ? 'unauthorized' : credential.blocked };
       });
@@ -222,7 +237,7 @@ export function judgeCredential(memory: ProviderMemory, credentialId: string, re
     case 'quarantine-model':
     case 'none':
       if (report.verdict !== 'success') return memory;
-      return changeCredential(memory, credentialId, (credential) => ({ ...credential, unauthorizedInRow: 0 }));
+      return changeCredential(memory, permit, (credential) => ({ ...credential, unauthorizedInRow: 0 }));
   }
 }
 
@@ -231,8 +246,9 @@ export function quarantineModel(memory: ProviderMemory, model: string, nowMs: nu
   return { ...memory, quarantine: { ...Object.fromEntries(live), [model]: nowMs + QUARANTINE_MS } };
 }
 
-function changeCredential(memory: ProviderMemory, id: string, change: (credential: CredentialMemory) => CredentialMemory): ProviderMemory {
-  return { ...memory, credentials: memory.credentials.map((credential) => (credential.id === id ? change(credential) : credential)) };
+function changeCredential(memory: ProviderMemory, permit: Permit, change: (credential: CredentialMemory) => CredentialMemory): ProviderMemory {
+  const isMeant = ({ id, version }: CredentialMemory) => id === permit.credentialId && version === permit.credentialVersion;
+  return { ...memory, credentials: memory.credentials.map((credential) => (isMeant(credential) ? change(credential) : credential)) };
 }
 
 /** The credential to use now: usable, not held, not in `avoid` if another can be had; the least recently blamed first. */

@@ -47,7 +47,7 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       wasOpen: ({ context }) => context.breaker === 'open',
       wasHalfOpen: ({ context }) => context.breaker === 'halfOpen',
       wasProbing: ({ context }) => context.probe !== undefined,
-      isTripped: ({ context }) => tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
+      isTripped: ({ context, event }) => isEvidence(event) && tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
       isClosingProbe: ({ context, event }) =>
         event.type === 'attempt.reported' &&
         isProbe(context, event.permit) &&
@@ -71,7 +71,7 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       countReport: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported') return context;
         const counted = memory.countReport(context, event.permit, event.report, now(), clock.wallMs());
-        const adjusted = memory.adjustLimit(counted, event.report);
+        const adjusted = memory.adjustLimit(counted, event.permit, event.report);
         return memory.removePermit(adjusted, event.permit.id);
       }),
       release: assign(({ context, event }) => (event.type === 'attempt.reported' ? memory.removePermit(context, event.permit.id) : context)),
@@ -111,11 +111,11 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
         if (event.type !== 'attempt.reported' || event.report.effect !== 'hold-gate') return context;
         const holdMs = event.report.holdMs ?? 0;
         announce('gate.held', { provider: context.config.name, credential: event.permit.credentialId, forMs: Math.round(holdMs) });
-        return memory.holdGate(context, event.permit.credentialId, now() + holdMs);
+        return memory.holdGate(context, event.permit, now() + holdMs);
       }),
       judge: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported') return context;
-        const judged = memory.judgeCredential(context, event.permit.credentialId, event.report);
+        const judged = memory.judgeCredential(context, event.permit, event.report);
         announceBlocked(context, judged, announce);
         return event.report.effect === 'quarantine-model' ? memory.quarantineModel(judged, event.report.model, now()) : judged;
       }),
@@ -197,6 +197,11 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
   function openMs(context: ProviderMemory): number {
     return Math.round(Math.max(0, context.openUntilMs - now()));
   }
+}
+
+/** Only what became of a call opens a breaker: a claim, or time alone, makes nothing worse. */
+function isEvidence(event: ProviderEvent): boolean {
+  return event.type === 'attempt.reported' || event.type === 'attempt.overdue' || event.type === 'check.failed';
 }
 
 function announceBlocked(before: ProviderMemory, after: ProviderMemory, announce: Announce): void {

@@ -83,14 +83,12 @@ async function failAndRecover(upstream: Simulator, tally: Tally, stop: AbortSign
 }
 
 async function drawUntil(traffic: Promise<unknown>, stop: AbortSignal, draw: () => Promise<void>): Promise<void> {
-  let isOver = false;
-  const over = traffic.finally(() => (isOver = true));
-  // It is awaited below; this only keeps a rejection meanwhile from being unhandled.
-  over.catch(() => undefined);
-  while (!isOver && !stop.aborted) {
+  const isOver = traffic.then(() => true);
+  for (;;) {
     await draw();
-    await delay(FRAME_MS);
+    const frame = delay(FRAME_MS, false);
+    if (stop.aborted || (await Promise.race([isOver, frame]))) break;
   }
-  await over;
+  await isOver;
   await draw();
 }

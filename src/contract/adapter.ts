@@ -2,6 +2,7 @@
  * The port that every provider adapter implements. An adapter renders a parsed request into one wire format, sends it
  * once, parses what comes back and classifies what went wrong. It never retries, never waits and never decides.
  */
+import type { Clock } from './clock.ts';
 import type { Credential, ProviderConfig } from './config.ts';
 import type { FailureKind } from './failures.ts';
 import type { ParsedCompletion, ParsedEmbedding, ReasoningDetails } from './request.ts';
@@ -107,7 +108,7 @@ export interface Adapter {
 export interface AdapterDeps {
   /** The transport; undefined: the adapter's own (undici). */
   readonly fetch: typeof globalThis.fetch | undefined;
-  readonly clock: import('./clock.ts').Clock;
+  readonly clock: Clock;
 }
 
 /** Builds the adapter of one provider. Throws a `SwitchgearError` `invalid-config` when `config.options` is wrong. */

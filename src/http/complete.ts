@@ -52,11 +52,11 @@ async function streamAnswer(job: StreamJob): Promise<FastifyReply> {
     });
     reply.hijack();
     await relay({ edge, reply, renderer, headers, held, parts });
-    return reply;
   } finally {
     options.signal.removeEventListener('abort', cancel);
     await parts.return(undefined);
   }
+  return reply;
 }
 
 /** No wire has a word for "discard what you have", so a configured `restart` is `live` here. */

@@ -38,7 +38,7 @@ export class WireFieldCollector {
   finish(fields: JsonObject): { wireFields?: WireFields } {
     const present = Object.entries(fields).filter(([, field]) => field !== null && field !== undefined);
     if (present.length === 0 && this.#names.length === 0) return {};
-    const names = this.#names.map((name) => [name, undefined]);
+    const names = this.#names.map((name): [string, unknown] => [name, undefined]);
     return { wireFields: { wire: this.#wire, fields: Object.fromEntries([...names, ...present]) } };
   }
 }

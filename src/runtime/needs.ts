@@ -1,6 +1,6 @@
 /** What a request needs of a provider, read off its shape. */
 import type { Feature } from '../contract/adapter.ts';
-import type { Message, ParsedCompletion, ParsedRequest, WireFields } from '../contract/request.ts';
+import type { ContentPart, Message, ParsedCompletion, ParsedRequest, WireFields } from '../contract/request.ts';
 
 /** Features without which the request cannot be served as asked. Hints such as `seed` are not among them. */
 export function neededFeatures(request: ParsedRequest, mode: 'sync' | 'async' | 'stream'): readonly Feature[] {
@@ -32,12 +32,16 @@ function nestedWireFields(request: ParsedCompletion): readonly WireFields[] {
   };
   for (const message of request.messages) {
     note(message.wireFields);
-    if (Array.isArray(message.content)) for (const part of message.content) note(part.wireFields);
+    for (const part of partsOf(message)) note(part.wireFields);
   }
   for (const tool of request.tools ?? []) note(tool.wireFields);
   return found;
 }
 
 function hasImage(message: Message): boolean {
-  return Array.isArray(message.content) && message.content.some((part) => part.type === 'image_url');
+  return partsOf(message).some((part) => part.type === 'image_url');
+}
+
+function partsOf({ content }: Message): readonly ContentPart[] {
+  return typeof content === 'string' || content === undefined || content === null ? [] : content;
 }

@@ -160,7 +160,7 @@ function renderFrames(answer: Answer): readonly Frame[] {
       ...(answer.usage !== undefined && { usage }),
     }),
   });
-  const delta = (kind: Frame['kind'], content: object, finish: Finish | undefined = undefined): Frame => {
+  const delta = (kind: Frame['kind'], content: object, finish?: Finish): Frame => {
     const finishReason = finish === undefined ? null : FINISH_REASONS[finish];
     return frame(
       kind,

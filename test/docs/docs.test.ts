@@ -16,7 +16,7 @@ test('docs/failures.md shows the failure table as it is in the code', async () =
 test('docs/events.md names every event and nothing else', async () => {
   const declared = [...(await read('src/contract/events.ts')).matchAll(/^ {2}'([a-z]+\.[a-zA-Z]+)':/gm)].map((match) => match[1]);
   const documented = [...(await read('docs/events.md')).matchAll(/^\| `([a-z]+\.[a-zA-Z]+)`/gm)].map((match) => match[1]);
-  expect(documented.toSorted()).toEqual(declared.toSorted());
+  expect(new Set(documented)).toEqual(new Set(declared));
   expect(declared.length).toBeGreaterThan(15);
 });
 
