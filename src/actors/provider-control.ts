@@ -53,6 +53,7 @@ export class ProviderControl {
   readonly name: string;
   readonly #deps: ProviderControlDeps;
   readonly #changeListeners = new Set<() => void>();
+  readonly #paceListeners = new Set<() => void>();
   readonly #mailbag: Mailbag<ProviderMachine>;
   readonly #retryBuckets = new Map<string, RetryBucket>();
   #pacing: PacingBuckets;
@@ -184,6 +185,7 @@ export class ProviderControl {
     // The same rates keep their bucket: a reload is no reason for another burst.
     if (JSON.stringify(config.rateLimit) !== JSON.stringify(this.config.rateLimit)) this.#pacing = new PacingBuckets(config.rateLimit);
     this.#mailbag.tell({ type: 'config.changed', config });
+    this.#paceRelaxed();
   }
 
   resetCredentials(): void {
@@ -192,7 +194,9 @@ export class ProviderControl {
 
   /** Corrects the token pacing once the real usage is known. */
   correctPace(taken: PaceRequest, usedTokens: number): void {
-    this.#pacing.correct(taken.tokens - usedTokens);
+    const unused = taken.tokens - usedTokens;
+    this.#pacing.correct(unused);
+    if (unused > 0) this.#paceRelaxed();
   }
 
   /** Whether another credential than those in `avoid` could be used at once. */
@@ -249,6 +253,17 @@ export class ProviderControl {
   /** Calls `listener` in a microtask after anything changed that may matter to a waiting request. */
   onChange(listener: () => void): void {
     this.#changeListeners.add(listener);
+  }
+
+  /** Calls `listener` in a microtask when whoever was told to wait for pacing may not have to wait as long. */
+  onPaceRelaxed(listener: () => void): void {
+    this.#paceListeners.add(listener);
+  }
+
+  #paceRelaxed(): void {
+    queueMicrotask(() => {
+      for (const listener of this.#paceListeners) listener();
+    });
   }
 
   #changed(): void {

@@ -33,6 +33,8 @@ export class Door {
   readonly #runtime: Runtime;
   readonly #nextId: () => string;
   #sequence = 0;
+  /** Prepared, and waiting for their record to be stored: they have a place in the queue already. */
+  #entering = 0;
 
   constructor(runtime: Runtime, nextId: () => string) {
     this.#runtime = runtime;
@@ -43,10 +45,10 @@ export class Door {
   async admit(request: AdmitRequest): Promise<Admitted> {
     const open = this.prepare(request);
     if (!open.init.isStored) return { kind: 'new', open: this.enter(open) };
-    const inserted = await this.#insert(open, request.options);
+    const inserted = await this.#store(open, request.options);
     switch (inserted.kind) {
       case 'inserted':
-        return { kind: 'new', open: this.enter(open) };
+        return { kind: 'new', open: this.#enterStored(open) };
       case 'known':
         open.discard();
         return { kind: 'known', requestId: inserted.requestId };
@@ -108,8 +110,24 @@ export class Door {
   }
 
   #checkDepth(depthMax: number): void {
-    const { waiting } = this.#runtime.open;
+    const waiting = this.#runtime.open.waiting + this.#entering;
     if (waiting >= depthMax) throw queueFull(`${waiting} requests are waiting already`);
+  }
+
+  /** The service may have begun to drain while the record was written; the record then has to be settled all the same. */
+  #enterStored(open: OpenRequest): OpenRequest {
+    this.enter(open);
+    if (this.#runtime.service.isDraining) open.stop('shutdown');
+    return open;
+  }
+
+  async #store(open: OpenRequest, options: RequestOptions): Promise<InsertResult> {
+    this.#entering += 1;
+    try {
+      return await this.#insert(open, options);
+    } finally {
+      this.#entering -= 1;
+    }
   }
 
   #insert(open: OpenRequest, options: RequestOptions): Promise<InsertResult> {

@@ -59,6 +59,9 @@ export class Lane {
     control.onChange(() => {
       this.refresh();
     });
+    control.onPaceRelaxed(() => {
+      this.#endStandstill();
+    });
   }
 
   get provider(): string {
@@ -93,6 +96,7 @@ export class Lane {
   /** Sends everybody back; the lane is not used again. */
   close(): void {
     if (this.#paceTimer !== undefined) this.#clock.clearTimeout(this.#paceTimer);
+    this.#paceTimer = undefined;
     for (const { waiter } of [...this.#places.values()]) this.#sendBack(waiter);
   }
 
@@ -146,8 +150,14 @@ export class Lane {
     this.#queue.pause();
     if (this.#paceTimer !== undefined) return;
     this.#paceTimer = this.#clock.setTimeout(() => {
-      this.#paceTimer = undefined;
-      this.refresh();
+      this.#endStandstill();
     }, waitMs);
+  }
+
+  #endStandstill(): void {
+    if (this.#paceTimer === undefined) return;
+    this.#clock.clearTimeout(this.#paceTimer);
+    this.#paceTimer = undefined;
+    this.refresh();
   }
 }

@@ -254,7 +254,9 @@ class Journey {
 
   async #afterFailure(candidate: Candidate, credentialId: string, outcome: Extract<AttemptOutcome, { kind: 'failed' }>): Promise<boolean> {
     const { failure, partial } = outcome;
-    this.#progress.lastFailure = { candidate, credentialId, failure, partial };
+    const before = this.#open.stopReason === undefined ? undefined : this.#progress.lastFailure;
+    // What a stopped attempt says is our own doing; the failure before it says more.
+    this.#progress.lastFailure = before === undefined ? { candidate, credentialId, failure, partial } : { ...before, partial };
     if (isCredentialAtFault(failure)) this.#progress.avoided(candidate.provider).add(credentialId);
     if (this.#open.stopReason !== undefined) {
       await this.stopped();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AdapterReply } from '../../src/contract/adapter.ts';
 import { answer, cut, echo, fail, finish, hang, pause, tokens } from '../support/scripted-provider.ts';
-import { ask, createTestRuntime, HELLO, NOTHING_LEFT } from '../support/test-runtime.ts';
+import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
 
 const TWO = { providers: { a: {}, b: {} }, models: { smart: ['a/m', 'b/m'] } };
 
@@ -81,7 +81,7 @@ describe('a provider that is replaced while it works', () => {
     await using runtime = await createTestRuntime({ providers: { a: { concurrency: 4 }, keeper: { models: ['k'] } } });
     const { service, clock } = runtime;
     runtime.provider('a').always = fail('upstream-error', { afterMs: 10_000 });
-    const old = runtime.failure(service.completion(HELLO, { timeoutMs: 12_000 }));
+    const old = rejection(service.completion(HELLO, { timeoutMs: 12_000 }));
     await clock.settle();
     await runtime.reload({ keeper: { models: ['k'] } });
     await runtime.reload({ a: { concurrency: 4 }, keeper: { models: ['k'] } });
@@ -103,13 +103,13 @@ describe('when the event loop was blocked', () => {
       yield* answer()(call);
     });
     const first = service.completion(ask('first'));
-    const second = runtime.failure(service.completion(ask('second'), { timeoutMs: 5_000 }));
+    const second = rejection(service.completion(ask('second'), { timeoutMs: 5_000 }));
     await clock.settle();
     runtime.lag(6_000);
     gate.resolve();
     await clock.settle();
     expect(runtime.provider('a').attempts.map((call) => call.prompt)).toEqual(['first']);
-    expect(await second).toMatchObject({ code: 'timeout' });
+    expect(await runtime.run(second)).toMatchObject({ code: 'timeout' });
     await first;
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { echo, fail, hang, when } from '../support/scripted-provider.ts';
-import { ask, createTestRuntime, HELLO, NOTHING_LEFT, type TestRuntime } from '../support/test-runtime.ts';
+import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection, type TestRuntime } from '../support/test-runtime.ts';
 
 /** Down until `untilMs`, then healthy. */
 const downUntil = (untilMs: number, afterMs = 0) => when(({ clock }) => (clock.nowMs() < untilMs ? fail('connection') : echo(afterMs)));
@@ -105,7 +105,7 @@ describe('when every candidate is open', () => {
     await openBreaker(runtime);
     provider.always = hang();
     await runtime.clock.advance(18_500);
-    const probe = runtime.failure(runtime.service.completion(HELLO, { timeoutMs: 120_000 }));
+    const probe = rejection(runtime.service.completion(HELLO, { timeoutMs: 120_000 }));
     await runtime.clock.settle();
     expect(runtime.service.providerStates()['a']?.breaker.state).toBe('halfOpen');
     const error = await runtime.failure(runtime.service.completion(HELLO));
@@ -113,7 +113,7 @@ describe('when every candidate is open', () => {
     expect(error.retryAfterMs).toBeLessThanOrEqual(25_000);
     await runtime.clock.advance(25_001);
     expect(runtime.service.providerStates()['a']?.breaker.state).toBe('open');
-    expect(await probe).toMatchObject({ code: 'timeout' });
+    expect(await runtime.run(probe)).toMatchObject({ code: 'timeout' });
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Priority } from '../../src/contract/request.ts';
 import { answer, echo, fail, hang, tokens, finish } from '../support/scripted-provider.ts';
-import { ask, createTestRuntime, HELLO, NOTHING_LEFT } from '../support/test-runtime.ts';
+import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
 
 const ONE_SLOT = { providers: { a: { concurrency: 1 } }, service: { timeoutMs: 7_200_000 } };
 
@@ -137,11 +137,11 @@ describe('requests that leave', () => {
     await using runtime = await createTestRuntime({ providers: { a: {} } });
     runtime.provider('a').always = echo(5_000);
     const leaving = new AbortController();
-    const sync = runtime.failure(runtime.service.completion(ask('sync'), { signal: leaving.signal }));
+    const sync = rejection(runtime.service.completion(ask('sync'), { signal: leaving.signal }));
     const requestId = await runtime.service.completionAsync(ask('async'), { signal: leaving.signal });
     await runtime.clock.advance(100);
     leaving.abort();
-    expect(await sync).toMatchObject({ code: 'cancelled', attempts: [{ outcome: 'abandoned' }] });
+    expect(await runtime.run(sync)).toMatchObject({ code: 'cancelled', attempts: [{ outcome: 'abandoned' }] });
     expect(runtime.clock.nowMs()).toBe(100);
     expect(runtime.provider('a').attempts.find((call) => call.prompt === 'sync')?.isAborted).toBe(true);
     expect(await runtime.result(requestId)).toMatchObject({ status: 'succeeded' });

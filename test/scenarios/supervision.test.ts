@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { echo, fail, hang, when } from '../support/scripted-provider.ts';
 import { type StrayErrors, watchStrayErrors } from '../support/stray-errors.ts';
-import { ANSWER_NANOS, ask, createTestRuntime, HELLO, NOTHING_LEFT, PRICED, type TestRuntime } from '../support/test-runtime.ts';
+import { ANSWER_NANOS, ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection, PRICED, type TestRuntime } from '../support/test-runtime.ts';
 import { sendTraffic } from '../support/traffic.ts';
 
 const TWO = { providers: { a: { models: PRICED, concurrency: 8 }, b: { models: PRICED, concurrency: 8 } }, models: { ab: ['a/m', 'b/m'], ba: ['b/m', 'a/m'] } };
@@ -147,7 +147,7 @@ describe('when the root gives up', () => {
     const runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
     const { service, clock } = runtime;
     runtime.provider('a').always = hang();
-    const sync = runtime.failure(service.completion(ask('sync')));
+    const sync = rejection(service.completion(ask('sync')));
     const requestId = await service.completionAsync(ask('async'));
     const stream = service.completionStream(ask('stream'));
     const streamed = stream.response.catch((error: unknown) => error);
@@ -163,7 +163,7 @@ describe('when the root gives up', () => {
     const { runtime, sync, waiting, streamed, summary } = await giveUp();
     await using _ = runtime;
     expect(runtime.service.state).toBe('failed');
-    expect(await sync).toMatchObject({ code: 'shutting-down' });
+    expect(await runtime.run(sync)).toMatchObject({ code: 'shutting-down' });
     expect(await waiting).toMatchObject({ status: 'failed', error: { code: 'shutting-down' } });
     expect(await streamed).toMatchObject({ code: 'shutting-down' });
     expect(await summary).toMatchObject({ recordCount: 0 });

@@ -110,11 +110,9 @@ export class TestRuntime {
     return this.run(this.service.completion(request, options));
   }
 
-  /** The error that a promise rejects with. */
+  /** Moves virtual time until the promise has rejected; gives its error. */
   async failure(promise: Promise<unknown>): Promise<SwitchgearError> {
-    const error: unknown = await this.run(promise.then(() => undefined, (reason: unknown) => reason));
-    if (error instanceof SwitchgearError) return error;
-    throw new Error(`expected a SwitchgearError, got: ${String(error)}`);
+    return this.run(rejection(promise));
   }
 
   /** Waits for an async request to settle. */
@@ -172,6 +170,16 @@ export class TestRuntime {
     await this.run(this.service.stop({ graceMs: 0 }));
     await rm(this.configFile, { force: true });
   }
+}
+
+/** The error that a promise rejects with; moves no time. */
+export async function rejection(promise: Promise<unknown>): Promise<SwitchgearError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof SwitchgearError) return error;
+  throw new Error(`expected a SwitchgearError, got: ${String(error)}`);
 }
 
 /** `leftovers` of a service at rest. */
