@@ -217,6 +217,7 @@ class Composition implements ServiceOwner {
 
   async #removeProvider(name: string): Promise<void> {
     const provider = this.#providers.get(name);
+    provider?.control.retire();
     this.#providers.delete(name);
     this.#runtime.queue.removeLane(name);
     await this.#tree.removeProvider(name);

@@ -4,6 +4,7 @@
  */
 import { assign, fromPromise, setup } from 'xstate';
 import type { Clock } from '../contract/clock.ts';
+import { SwitchgearError } from '../contract/errors.ts';
 import type { CostSummary } from '../contract/state.ts';
 import type { Ledger, LedgerEntry, LedgerQuery } from '../contract/records.ts';
 import { Actor, type BeforeEvent, type Reply } from './actor.ts';
@@ -14,6 +15,8 @@ import type { Registry } from './registry.ts';
 export const COST_TRACKER_ID = 'cost-tracker';
 const GROUP_MAX = 1_000;
 const RETRY_MS = 1_000;
+/** How long a summary waits for what was recorded before it. */
+const FLUSH_TIMEOUT_MS = 10_000;
 
 interface CostMemory {
   /** Recorded and not yet known to be written, oldest first. */
@@ -116,7 +119,10 @@ export class CostControl {
     this.#mailbag.tell({ type: 'entry.recorded', entry });
   }
 
-  /** Sums up what was booked, everything recorded before this call included. */
+  /**
+   * Sums up what was booked, everything recorded before this call included.
+   * @throws {SwitchgearError} `store-unavailable` when that could not be written in time
+   */
   async summary(query: LedgerQuery): Promise<CostSummary> {
     await this.#flush();
     return this.#deps.ledger.summary(query, this.#deps.clock.wallMs());
@@ -124,7 +130,15 @@ export class CostControl {
 
   async #flush(): Promise<void> {
     const flushed = Promise.withResolvers<undefined>();
+    const timer = this.#deps.clock.setTimeout(() => {
+      const message = `costs recorded lately could not be written within ${FLUSH_TIMEOUT_MS} ms; they are kept, ask again later`;
+      flushed.reject(new SwitchgearError('store-unavailable', message));
+    }, FLUSH_TIMEOUT_MS);
     this.#mailbag.tell({ type: 'flush.asked', reply: flushed.resolve });
-    await flushed.promise;
+    try {
+      await flushed.promise;
+    } finally {
+      this.#deps.clock.clearTimeout(timer);
+    }
   }
 }

@@ -14,6 +14,7 @@ export class Mailbag<Machine extends AnyStateMachine> {
   readonly #registry: Registry;
   readonly #announce: Announce;
   readonly #undelivered: EventFromLogic<Machine>[] = [];
+  #isClosed = false;
 
   constructor(actorId: string, registry: Registry, announce: Announce) {
     this.actorId = actorId;
@@ -23,6 +24,7 @@ export class Mailbag<Machine extends AnyStateMachine> {
 
   /** The living actor, or undefined while it restarts. */
   actor(): Actor<Machine> | undefined {
+    if (this.#isClosed) return undefined;
     const process = this.#registry.find(this.actorId);
     // Only the owner of this mailbag starts processes of this name, and it starts this machine.
     return process instanceof Actor && process.isAlive ? (process as Actor<Machine>) : undefined;
@@ -47,7 +49,14 @@ export class Mailbag<Machine extends AnyStateMachine> {
     for (const event of events) this.#keep(event);
   };
 
+  /** From now on everything is dropped: the name may pass to an actor that has nothing to do with this one. */
+  close(): void {
+    this.#isClosed = true;
+    this.#undelivered.length = 0;
+  }
+
   #keep(event: EventFromLogic<Machine>): void {
+    if (this.#isClosed) return;
     if (this.#undelivered.length < UNDELIVERED_MAX) this.#undelivered.push(event);
     else this.#announce('actor.crashed', { actor: this.actorId, incarnation: 0, message: `more than ${UNDELIVERED_MAX} events wait for it; dropping ${event.type}` });
   }

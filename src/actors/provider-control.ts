@@ -107,6 +107,11 @@ export class ProviderControl {
     this.#changed();
   }
 
+  /** The provider left the config: what its last attempts report is nobody's business any more (R4). */
+  retire(): void {
+    this.#mailbag.close();
+  }
+
   /** Called when the provider's supervisor gave up. */
   markDown(): void {
     this.#isDown = true;

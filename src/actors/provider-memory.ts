@@ -135,8 +135,15 @@ export function removePermit(memory: ProviderMemory, permitId: number): Provider
   return { ...memory, permits };
 }
 
+/** One moment on both clocks. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
 /** Counts a report into the window of a closed breaker. A counted overdue is replaced, never added to. */
-export function countReport(memory: ProviderMemory, permit: Permit, report: Report, nowMs: number, wallMs: number): ProviderMemory {
+export function countReport(memory: ProviderMemory, permit: Permit, report: Report, at: Moment): ProviderMemory {
+  const { nowMs, wallMs } = at;
   if (permit.generation !== memory.generation) return memory;
   const overdue = memory.permits.get(permit.id)?.overdue;
   if (overdue !== undefined && report.verdict === 'failure') return noteFailure(memory, report, wallMs);

@@ -70,7 +70,7 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       }),
       countReport: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported') return context;
-        const counted = memory.countReport(context, event.permit, event.report, now(), clock.wallMs());
+        const counted = memory.countReport(context, event.permit, event.report, { nowMs: now(), wallMs: clock.wallMs() });
         const adjusted = memory.adjustLimit(counted, event.permit, event.report);
         return memory.removePermit(adjusted, event.permit.id);
       }),

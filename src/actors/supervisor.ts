@@ -8,11 +8,9 @@ import type { Clock, TimerHandle } from '../contract/clock.ts';
 import type { ChildState } from '../contract/state.ts';
 import { countRestart, type RestartBackoff, restartDelayMs, type RestartIntensity } from '../policy/restart-intensity.ts';
 import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
+import { type ShutdownLimit, stopProcess } from './stop-process.ts';
 
 export type RestartType = 'permanent' | 'transient' | 'temporary';
-
-/** How a child ends on request: at once, or within so many ms (`infinity`: however long it takes). */
-export type ShutdownLimit = number | 'brutal-kill' | 'infinity';
 
 export interface ChildSpec {
   readonly id: string;
@@ -193,7 +191,7 @@ export class Supervisor implements Process {
     child.state = 'starting';
     const process = await child.spec.start(incarnation);
     if (this.#stopping !== undefined || child.state !== 'starting' || history.incarnation !== incarnation) {
-      await endOf(process);
+      await stopProcess(process, 'infinity', this.#clock);
       throw new SupervisorError('stopped', `child ${child.spec.id} was stopped while it started`);
     }
     child.process = process;
@@ -269,21 +267,8 @@ export class Supervisor implements Process {
     if (process === undefined) return;
     const { incarnation } = this.#historyOf(child.spec.id);
     const limit = child.spec.shutdown ?? (process instanceof Supervisor ? 'infinity' : SHUTDOWN_MS);
-    const reason = await this.#within(endOf(process), limit);
+    const reason = await stopProcess(process, limit, this.#clock);
     this.#tell((observer) => observer.childExited?.(child.spec.id, process, incarnation, reason));
-  }
-
-  /** How the child ended; `killed` when it is given up on. */
-  async #within(ended: Promise<ExitReason>, limit: ShutdownLimit): Promise<ExitReason> {
-    if (limit === 'infinity') return ended;
-    if (limit === 'brutal-kill') return { kind: 'killed' };
-    const passed = Promise.withResolvers<ExitReason>();
-    const timer = this.#clock.setTimeout(() => {
-      passed.resolve({ kind: 'killed' });
-    }, limit);
-    const reason = await Promise.race([ended, passed.promise]);
-    this.#clock.clearTimeout(timer);
-    return reason;
   }
 
   /** An observer that throws must not stop a restart; it is told so, and what it makes of that is its own affair. */
@@ -299,16 +284,6 @@ export class Supervisor implements Process {
         // Nobody is left to tell.
       }
     }
-  }
-}
-
-/** Stops a process and says how that ended. Never rejects, whatever the process does. */
-async function endOf(process: Process): Promise<ExitReason> {
-  try {
-    await process.stop();
-    return { kind: 'shutdown' };
-  } catch (error) {
-    return { kind: 'error', error };
   }
 }
 

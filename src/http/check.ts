@@ -64,7 +64,7 @@ export function join(path: string, step: PropertyKey): string {
 }
 
 /** Says what a value is without showing text. */
-export function describe(value: unknown): string {
+function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null || typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value === 'string') return `a string of ${value.length} characters`;

@@ -11,6 +11,7 @@ import type { StreamPart, Usage } from '../contract/response.ts';
 import { Collector } from './collect.ts';
 import { type AttemptLimit, LIMIT_FAILURE, LimitTimer } from './limits.ts';
 import type { OpenRequest } from './open-request.ts';
+import { scrubFailure } from './scrub.ts';
 
 /** What usage and the end of a stream may take after its finish reason. */
 const TAIL_MS = 2_000;
@@ -199,7 +200,7 @@ class AttemptRun {
   #failed(failure: Failure): AttemptOutcome {
     const { text, usage, hasContent } = this.#collector;
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
-    return { kind: 'failed', failure, partial: hasContent ? { text, usage } : undefined, durationMs };
+    return { kind: 'failed', failure: scrubFailure(failure, this.#context.credential), partial: hasContent ? { text, usage } : undefined, durationMs };
   }
 
   /** Our own reasons first: an abort error of an SDK says nothing about who aborted. */
@@ -244,7 +245,7 @@ function isEmpty({ text, refusal = '', toolCalls, finishReason, usage }: Adapter
 }
 
 /** What the caller of a stream sees of an adapter's part. */
-export function visiblePart(part: AdapterPart): StreamPart | undefined {
+function visiblePart(part: AdapterPart): StreamPart | undefined {
   switch (part.type) {
     case 'text':
     case 'reasoning':

@@ -8,6 +8,7 @@ import type { ExplainedCandidate, ModelListing } from '../contract/state.ts';
 import { costOf, listedPrice } from '../policy/price.ts';
 import type { RankedCandidate } from '../policy/rank.ts';
 import { Progress } from './progress.ts';
+import { scrubFailure } from './scrub.ts';
 import { rankFor, type RankTarget } from './route.ts';
 import type { Provider, Runtime } from './runtime.ts';
 import { estimateInputTokens } from './estimate.ts';
@@ -56,7 +57,7 @@ export async function checkProvider(runtime: Runtime, name: string): Promise<Che
   const provider = runtime.providers.get(name);
   const credential = provider === undefined ? undefined : usableCredential(provider);
   if (provider === undefined || credential === undefined) return { provider: name, verdict: 'inconclusive' };
-  const failure = await within(runtime, provider, (signal) => provider.adapter.check({ credential, signal }));
+  const failure = await within(runtime, provider, credential, (signal) => provider.adapter.check({ credential, signal }));
   if (failure === undefined) return { provider: name, verdict: 'passed' };
   const { breaker, code } = FAILURE_POLICY[failure.kind];
   runtime.announce('check.failed', { provider: name, kind: failure.kind, message: failure.message });
@@ -89,8 +90,8 @@ async function askCheaply(runtime: Runtime, provider: Provider, requestId: strin
   const credential = usableCredential(provider) ?? provider.control.config.credentials[0];
   const model = runtime.catalogue().models(name).find((id) => provider.adapter.supports('completion', id));
   if (credential === undefined) return { kind: 'unauthorized', message: 'no credential is configured' };
-  if (model === undefined) return within(runtime, provider, (signal) => provider.adapter.check({ credential, signal }));
-  return within(runtime, provider, async (signal) => {
+  if (model === undefined) return within(runtime, provider, credential, (signal) => provider.adapter.check({ credential, signal }));
+  return within(runtime, provider, credential, async (signal) => {
     const call: AdapterCall = {
       requestId,
       model,
@@ -111,7 +112,7 @@ async function askCheaply(runtime: Runtime, provider: Provider, requestId: strin
 }
 
 /** Undefined when `ask` succeeded within the check's time. Never rejects. */
-async function within(runtime: Runtime, provider: Provider, ask: (signal: AbortSignal) => Promise<void>): Promise<Failure | undefined> {
+async function within(runtime: Runtime, provider: Provider, credential: Credential, ask: (signal: AbortSignal) => Promise<void>): Promise<Failure | undefined> {
   const aborting = new AbortController();
   let hasTimedOut = false;
   const timedOut = Promise.withResolvers<never>();
@@ -127,7 +128,7 @@ async function within(runtime: Runtime, provider: Provider, ask: (signal: AbortS
     return undefined;
   } catch (error) {
     if (hasTimedOut) return { kind: 'silent', message: `no answer within ${CHECK_TIMEOUT_MS} ms` };
-    return classifySafely(provider, error);
+    return scrubFailure(classifySafely(provider, error), credential);
   } finally {
     runtime.clock.clearTimeout(timer);
   }

@@ -11,9 +11,10 @@ import { failedStream, LiveStream } from './completion-stream.ts';
 import { explainCandidates, listModels, testConnection } from './diagnose.ts';
 import type { OpenRequest } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
+import { checkLedgerQuery, checkPatch, checkRequestId, checkStop, checkSubscription, parseModelFilter, parseWait } from './parse-arguments.ts';
 import { parseCompletion, parseEmbedding, parseOptions } from './parse-request.ts';
 import { runRequest } from './path.ts';
-import { cancelRequest, readResult } from './results.ts';
+import { cancelRequest, loadRecord, readResult } from './results.ts';
 import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
 
@@ -86,16 +87,18 @@ export class LiveService implements Service {
     }
   }
 
-  getResult(requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal } = {}): Promise<RequestResult> {
-    return readResult(this.#runtime, requestId, options);
+  async getResult(requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal } = {}): Promise<RequestResult> {
+    checkRequestId(requestId);
+    return readResult(this.#runtime, requestId, parseWait(options));
   }
 
-  cancel(requestId: RequestId): Promise<boolean> {
+  async cancel(requestId: RequestId): Promise<boolean> {
+    checkRequestId(requestId);
     return cancelRequest(this.#runtime, requestId);
   }
 
   async listModels(filter: { provider?: string; feature?: string } = {}): Promise<readonly ModelListing[]> {
-    return listModels(this.#runtime, filter);
+    return listModels(this.#runtime, parseModelFilter(filter));
   }
 
   async healthStatus(): Promise<Readonly<Record<string, ProviderHealth>>> {
@@ -107,12 +110,13 @@ export class LiveService implements Service {
   }
 
   async costSummary(query: LedgerQuery = {}): Promise<CostSummary> {
+    checkLedgerQuery(query);
     if (this.#state === 'failed' || this.#state === 'stopped') throw goneError();
     return this.#runtime.costs.summary(query);
   }
 
   explain(request: CompletionRequest | EmbeddingRequest, options: RequestOptions = {}): ReturnType<Service['explain']> {
-    const parsed = 'input' in request ? parseEmbedding(request) : this.#parse(request);
+    const parsed = isEmbedding(request) ? parseEmbedding(request) : this.#parse(request);
     const candidates = this.#door.resolve(parsed.model, parseOptions(options).fallbacks);
     return { candidates: explainCandidates(this.#runtime, { request: parsed, mode: 'sync', candidates }) };
   }
@@ -121,7 +125,8 @@ export class LiveService implements Service {
     return testConnection(this.#runtime, provider, this.#owner.nextId());
   }
 
-  updateProvider(name: string, patch: ProviderPatch): Promise<void> {
+  async updateProvider(name: string, patch: ProviderPatch): Promise<void> {
+    checkPatch(name, patch);
     return this.#owner.updateProvider(name, patch);
   }
 
@@ -148,12 +153,18 @@ export class LiveService implements Service {
   }
 
   on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe {
+    checkSubscription(event, listener);
     return this.#owner.on(event, listener);
   }
 
   /** Refuses new requests, lets the open ones finish for `graceMs`, ends the rest, then stops everything. Idempotent. */
-  stop({ graceMs = STOP_GRACE_MS }: { graceMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#drainAndClose(graceMs);
+  stop(options: { graceMs?: number } = {}): Promise<void> {
+    try {
+      checkStop(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#stopping ??= this.#drainAndClose(options.graceMs ?? STOP_GRACE_MS);
     return this.#stopping;
   }
 
@@ -195,7 +206,7 @@ export class LiveService implements Service {
   /** The sync call: admit, run, wait. */
   async #ask(request: AdmitRequest): Promise<AnyResponse> {
     const admitted = await this.#door.admit(request);
-    if (admitted.kind === 'known') return this.#join(admitted.requestId, request.options.signal);
+    if (admitted.kind === 'known') return this.#join(admitted.requestId, request.options);
     const { open } = admitted;
     if (request.options.signal !== undefined) open.followCaller(request.options.signal);
     // It never rejects.
@@ -204,15 +215,14 @@ export class LiveService implements Service {
   }
 
   /** Another request with the same idempotency key has the answer, or will have. */
-  async #join(requestId: RequestId, signal: AbortSignal | undefined): Promise<AnyResponse> {
-    const { timeoutMs } = this.#runtime.config().service;
+  async #join(requestId: RequestId, { signal, timeoutMs = this.#runtime.config().service.timeoutMs }: RequestOptions): Promise<AnyResponse> {
     const open = this.#runtime.open.find(requestId);
     if (open !== undefined) await settledWithin(this.#runtime.clock, open.settled, timeoutMs, signal);
     if (open?.settlement !== undefined) return outcomeOf(open);
     if (signal?.aborted === true) throw new SwitchgearError('cancelled', 'the request was cancelled because its caller left', { requestId });
-    const result = await readResult(this.#runtime, requestId, {});
-    if (result.status === 'succeeded') return result.response;
-    if (result.status === 'failed' || result.status === 'cancelled') throw result.error;
+    const { settlement } = await loadRecord(this.#runtime, requestId);
+    if (settlement?.status === 'succeeded') return settlement.response;
+    if (settlement !== undefined) throw SwitchgearError.fromReport(settlement.error);
     throw new SwitchgearError('timeout', `request ${requestId} with the same idempotency key is not settled yet; ask getResult for it`, { requestId });
   }
 }
@@ -221,6 +231,10 @@ async function outcomeOf(open: OpenRequest): Promise<AnyResponse> {
   const settlement = await open.settled;
   if (settlement.status === 'succeeded') return settlement.response;
   throw open.error ?? SwitchgearError.fromReport(settlement.error);
+}
+
+function isEmbedding(request: CompletionRequest | EmbeddingRequest): request is EmbeddingRequest {
+  return typeof request === 'object' && request !== null && 'input' in request;
 }
 
 function onlyCompletion(response: AnyResponse): CompletionResponse {

@@ -156,7 +156,8 @@ type Loose<Value> = Value extends readonly (infer Item)[]
     ? { [Key in keyof Value]: Loose<Value[Key]> | (undefined extends Value[Key] ? undefined : never) }
     : Value;
 
-function check<Schema extends z.ZodType>(schema: Schema, input: unknown, what: string): z.output<Schema> {
+/** Parses anything that came from outside. `what` names it as a whole. @throws {SwitchgearError} `invalid-request` naming the field at fault */
+export function check<Schema extends z.ZodType>(schema: Schema, input: unknown, what: string): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const issue = deepest(parsed.error.issues);
@@ -220,7 +221,7 @@ function normalFormat(format: z.output<typeof responseFormat>): Loose<ParsedResp
 }
 
 /** Unknown is absent: fields that are present and undefined are dropped, at every depth. */
-function compact(value: unknown): unknown {
+export function compact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(compact);
   if (typeof value !== 'object' || value === null || value instanceof AbortSignal) return value;
   // What only one wire understands is not ours to tidy; its names count even where they have no value.

@@ -15,6 +15,7 @@ export class PartSink {
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
   #isDiscarding = false;
+  #isDraining = false;
   #isRead = false;
   #isDrainable = false;
   /** Whether any content reached the pipe. */
@@ -29,6 +30,8 @@ export class PartSink {
   add(part: StreamPart): void {
     if (this.#end !== undefined || this.#isDiscarding) return;
     if (part.type === 'text' || part.type === 'reasoning' || part.type === 'toolCall') this.hasDelivered = true;
+    // Whoever begins to read late gets no middle of an answer, but its end with the whole response.
+    if (this.#isDraining && part.type !== 'finish') return;
     this.#parts.push(part);
     this.#wakeReader?.();
     this.#drainIfUnread();
@@ -55,7 +58,10 @@ export class PartSink {
   }
 
   #drainIfUnread(): void {
-    if (this.#isDrainable && !this.#isRead && this.#parts.length >= PARTS_MAX) this.discard();
+    if (!this.#isDrainable || this.#isRead || this.#parts.length < PARTS_MAX) return;
+    this.#isDraining = true;
+    this.#parts.length = 0;
+    this.#wakeWriter?.();
   }
 
   /** The reader is not interested in parts any more: nothing waits for it from now on. */

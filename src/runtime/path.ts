@@ -157,7 +157,7 @@ class Journey {
     });
     this.#report(control, slot, candidate, outcome);
     slot.release();
-    await this.#remember(candidate, outcome, credential.id);
+    await remember(runtime, open, { candidate, outcome, credentialId: credential.id });
     return outcome;
   }
 
@@ -189,66 +189,6 @@ class Journey {
       model: candidate.model,
       message: failure.message,
       ...(effect === 'hold-gate' && { holdMs }),
-    });
-  }
-
-  /** Attempt report, ledger entry, health observation, events. */
-  async #remember(candidate: Candidate, outcome: AttemptOutcome, credentialId: string): Promise<void> {
-    const open = this.#open;
-    const { clock, costs, store, announce } = this.#runtime;
-    const usage = outcome.kind !== 'failed' ? outcome.reply.usage : outcome.partial && estimatePartialUsage(outcome.partial, open.init.inputTokens);
-    const price = this.#runtime.catalogue().price(candidate.provider, candidate.model, clock.wallMs());
-    const cost = usage === undefined ? undefined : costOf(usage, price);
-    const meaning = outcome.kind === 'failed' ? FAILURE_POLICY[outcome.failure.kind] : undefined;
-    const report: AttemptReport = {
-      ...target(candidate),
-      outcome: meaning?.outcome ?? 'answered',
-      durationMs: Math.round(outcome.durationMs),
-      ...(outcome.kind === 'failed' && meaning !== undefined && { code: meaning.code, message: outcome.failure.message }),
-      ...(cost !== undefined && { cost }),
-    };
-    open.attemptingMs += outcome.durationMs;
-    open.attempts.push(report);
-    if (usage !== undefined) {
-      costs.record({
-        at: clock.wallMs(),
-        requestId: open.requestId,
-        attempt: open.attempts.length,
-        ...target(candidate),
-        tenant: open.init.tenant,
-        tags: open.init.tags,
-        outcome: report.outcome,
-        usage,
-        costNanos: cost?.usdNanos,
-        isEstimate: outcome.kind === 'failed',
-      });
-    }
-    this.#observe(candidate, outcome, report);
-    if (outcome.kind === 'failed') {
-      const { failure } = outcome;
-      announce('attempt.failed', {
-        ...report,
-        requestId: open.requestId,
-        attempt: open.attempts.length,
-        kind: failure.kind,
-        credential: credentialId,
-        ...(failure.status !== undefined && { status: failure.status }),
-        ...(failure.retryAfterMs !== undefined && { retryAfterMs: failure.retryAfterMs }),
-      });
-    }
-    if (open.init.isStored) await this.#writing('addAttempt', () => store.addAttempt(open.requestId, report));
-  }
-
-  /** What blames the provider counts for its health; what blames the caller does not. */
-  #observe(candidate: Candidate, outcome: AttemptOutcome, report: AttemptReport): void {
-    const meaning = outcome.kind === 'failed' ? FAILURE_POLICY[outcome.failure.kind] : undefined;
-    if (meaning?.outcome === 'abandoned') return;
-    const isBlamed = meaning !== undefined && (meaning.breaker === 'failure' || meaning.effect !== 'none');
-    this.#runtime.health.observe({
-      provider: candidate.provider,
-      isSuccess: meaning === undefined,
-      latencyMs: outcome.durationMs,
-      ...(isBlamed && { error: { code: meaning.code, message: report.message ?? meaning.code } }),
     });
   }
 
@@ -359,16 +299,7 @@ class Journey {
     this.#runtime.open.mark(open, status);
     if (!open.init.isStored) return;
     const { store } = this.#runtime;
-    await this.#writing(status, () => (status === 'running' ? store.markRunning(open.requestId) : store.markQueued(open.requestId)));
-  }
-
-  /** Bookkeeping that fails is told, and the request goes on. */
-  async #writing(operation: string, write: () => Promise<void>): Promise<void> {
-    try {
-      await write();
-    } catch (error) {
-      this.#runtime.announce('store.failed', { requestId: this.#open.requestId, operation, message: String(error) });
-    }
+    await bookkeep(this.#runtime, open, status, () => (status === 'running' ? store.markRunning(open.requestId) : store.markQueued(open.requestId)));
   }
 
   #paceTokens(): number {

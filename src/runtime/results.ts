@@ -8,24 +8,21 @@ import { settledWithin } from './sleep.ts';
 
 const WAIT_MAX_MS = 86_400_000;
 
-/** @throws {SwitchgearError} `request-not-found`, `request-expired`, `invalid-request` */
+/** @throws {SwitchgearError} `request-not-found`, `request-expired` */
 export async function readResult(runtime: Runtime, requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal }): Promise<RequestResult> {
   const { waitMs = 0, signal } = options;
-  if (!Number.isFinite(waitMs) || waitMs < 0) {
-    throw new SwitchgearError('invalid-request', `expected waitMs to be 0 or more milliseconds, got: ${String(waitMs)}`, { param: 'waitMs' });
-  }
   const open = runtime.open.find(requestId);
-  if (open === undefined) return readStored(runtime, requestId);
+  if (open === undefined) return recordResult(await loadRecord(runtime, requestId));
   if (waitMs > 0) await settledWithin(runtime.clock, open.settled, Math.min(waitMs, WAIT_MAX_MS), signal);
   if (runtime.open.find(requestId) !== undefined) return { requestId, status: open.status };
-  return open.settlement === undefined ? readStored(runtime, requestId) : resultOf(requestId, open.settlement);
+  return open.settlement === undefined ? recordResult(await loadRecord(runtime, requestId)) : resultOf(requestId, open.settlement);
 }
 
 /** Cancels an open request; false when it was settled already. @throws {SwitchgearError} `request-not-found`, `request-expired` */
 export async function cancelRequest(runtime: Runtime, requestId: RequestId): Promise<boolean> {
   const open = runtime.open.find(requestId);
   if (open === undefined) {
-    await readStored(runtime, requestId);
+    await loadRecord(runtime, requestId);
     return false;
   }
   open.stop('cancelled');
@@ -33,11 +30,12 @@ export async function cancelRequest(runtime: Runtime, requestId: RequestId): Pro
   return settlement.status === 'cancelled';
 }
 
-async function readStored(runtime: Runtime, requestId: RequestId): Promise<RequestResult> {
+/** The stored form of a request. @throws {SwitchgearError} `request-not-found`, `request-expired` */
+export async function loadRecord(runtime: Runtime, requestId: RequestId): Promise<RequestRecord> {
   const loaded = await runtime.store.load(requestId);
   switch (loaded.kind) {
     case 'found':
-      return recordResult(loaded.record);
+      return loaded.record;
     case 'expired':
       throw new SwitchgearError('request-expired', `the result of ${requestId} is no longer kept; raise store.resultTtlMs to keep results longer`, { requestId });
     case 'unknown':
@@ -53,6 +51,8 @@ function recordResult(record: RequestRecord): RequestResult {
 
 function resultOf(requestId: RequestId, settlement: Settlement): RequestResult {
   if (settlement.status !== 'succeeded') return { requestId, status: settlement.status, error: SwitchgearError.fromReport(settlement.error) };
-  if (settlement.response.kind !== 'completion') throw new TypeError('expected a submitted request to end with a completion, got: an embedding');
+  if (settlement.response.kind !== 'completion') {
+    throw new SwitchgearError('request-not-found', `expected the id of a completion, got: ${requestId} of an embedding; ask again with its idempotency key`, { requestId });
+  }
   return { requestId, status: 'succeeded', response: settlement.response };
 }

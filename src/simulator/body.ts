@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 
 /** Largest request body, as large as the largest that the real APIs take. */
-export const bodyBytesMax = 33_554_432;
+const bodyBytesMax = 33_554_432;
 
 export type ReadBody =
   | { readonly kind: 'json'; readonly value: unknown; readonly bytes: number }

@@ -85,7 +85,7 @@ export async function runSimulate(options: SimulateOptions, { clock, write, sign
 }
 
 /** Writes what somebody needs to know who uses the simulator. */
-export function describeSimulator({ name, url }: Pick<Simulator, 'name' | 'url'>): string {
+function describeSimulator({ name, url }: Pick<Simulator, 'name' | 'url'>): string {
   const faults = listFaults();
   const width = Math.max(...faults.map(({ form }) => form.length));
   return [

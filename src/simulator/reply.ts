@@ -102,7 +102,7 @@ export function planProblem(problem: Problem, context: ReplyContext): Reply {
 }
 
 /** Plans a body that goes out in one piece. */
-export function planText(
+function planText(
   status: number,
   contentType: string,
   body: string,

@@ -14,7 +14,13 @@ interface Scene {
 
 const start = (options: Partial<ActorOptions<CounterMachine>> = {}): Scene => {
   const clock = new VirtualClock();
-  const actor = new Actor<CounterMachine>({ id: 'counter', incarnation: 1, machine: createCounterMachine(), clock, ...options });
+  const actor = new Actor<CounterMachine>({
+    id: 'counter',
+    incarnation: 1,
+    machine: createCounterMachine(),
+    clock,
+    ...options,
+  });
   const exits: ExitReason[] = [];
   actor.onExit((reason) => exits.push(reason));
   return { clock, actor, exits };
@@ -97,19 +103,29 @@ describe('calls', () => {
     expect(removed).toHaveBeenCalledTimes(1);
   });
 
-  test.each(['timeout', 'abort'] as const)('actors 50: a call that ended by %s before it was taken is not in the mailbox any more', async (how) => {
-    const { actor, clock } = start();
-    actor.suspend();
-    const leaving = new AbortController();
-    const answered = vi.fn<(count: number) => void>();
-    const asked = actor.call<number>((reply) => ask((count) => { answered(count); reply(count); }), { timeoutMs: 10, signal: leaving.signal });
-    const outcome = asked.catch((error: unknown) => error);
-    if (how === 'abort') leaving.abort();
-    await clock.advance(10);
-    expect(await outcome).toMatchObject({ code: how === 'abort' ? 'aborted' : 'timeout' });
-    actor.resume();
-    expect(answered).not.toHaveBeenCalled();
-  });
+  test.each(['timeout', 'abort'] as const)(
+    'actors 50: a call that ended by %s before it was taken is not in the mailbox any more',
+    async (how) => {
+      const { actor, clock } = start();
+      actor.suspend();
+      const leaving = new AbortController();
+      const answered = vi.fn<(count: number) => void>();
+      const asked = actor.call<number>(
+        (reply) =>
+          ask((count) => {
+            answered(count);
+            reply(count);
+          }),
+        { timeoutMs: 10, signal: leaving.signal },
+      );
+      const outcome = asked.catch((error: unknown) => error);
+      if (how === 'abort') leaving.abort();
+      await clock.advance(10);
+      expect(await outcome).toMatchObject({ code: how === 'abort' ? 'aborted' : 'timeout' });
+      actor.resume();
+      expect(answered).not.toHaveBeenCalled();
+    },
+  );
 });
 
 describe('casts', () => {
@@ -171,7 +187,9 @@ describe('exits', () => {
 
   test('actors 65: an exit listener that throws keeps nobody else from hearing it, callers included', async () => {
     const { actor, exits } = start();
-    actor.onExit(() => { throw new Error('broken listener'); });
+    actor.onExit(() => {
+      throw new Error('broken listener');
+    });
     const later = vi.fn<(reason: ExitReason) => void>();
     actor.onExit(later);
     const asked = actor.call<number>(askLate).catch((error: unknown) => error);
@@ -182,9 +200,26 @@ describe('exits', () => {
   });
 
   test.each<[string, (scene: Scene) => void]>([
-    ['throws in a transition', ({ actor }) => { actor.cast({ type: 'broke' }); }],
-    ['is crashed', ({ actor }) => { actor.crash(new Error('crashed')); }],
-    ['throws while it resumes', ({ actor }) => { actor.suspend(); actor.cast({ type: 'broke' }); actor.resume(); }],
+    [
+      'throws in a transition',
+      ({ actor }) => {
+        actor.cast({ type: 'broke' });
+      },
+    ],
+    [
+      'is crashed',
+      ({ actor }) => {
+        actor.crash(new Error('crashed'));
+      },
+    ],
+    [
+      'throws while it resumes',
+      ({ actor }) => {
+        actor.suspend();
+        actor.cast({ type: 'broke' });
+        actor.resume();
+      },
+    ],
   ])('an actor that %s ends no process: XState is left nothing to rethrow in a timer', async (_name, act) => {
     // XState reports an error that nobody observes by throwing it in a `setTimeout`.
     const timeouts = vi.spyOn(globalThis, 'setTimeout');

@@ -64,13 +64,16 @@ describe('1. stuck half-open because the probe never settles', () => {
 });
 
 describe('2. a cancelled probe', () => {
-  test.each(['abandoned', 'deadline', 'rate-limited', 'invalid-request'] as const)('that ended as %s neither closes nor opens, and gives its slot back', async (kind) => {
-    const rig = new ProviderRig();
-    await rig.openAndWait();
-    rig.attempt(kind, { effect: 'none' });
-    expect(rig.breaker).toBe('halfOpen');
-    expect(rig.claim().kind).toBe('claimed');
-  });
+  test.each(['abandoned', 'deadline', 'rate-limited', 'invalid-request'] as const)(
+    'that ended as %s neither closes nor opens, and gives its slot back',
+    async (kind) => {
+      const rig = new ProviderRig();
+      await rig.openAndWait();
+      rig.attempt(kind, { effect: 'none' });
+      expect(rig.breaker).toBe('halfOpen');
+      expect(rig.claim().kind).toBe('claimed');
+    },
+  );
 
   test('a thousand cancelled probes in a row change nothing: two good ones still close', async () => {
     const rig = new ProviderRig();
@@ -183,7 +186,9 @@ describe('4. permits that multiply', () => {
 
 describe('5. a volume threshold that blocks the half-open verdict', () => {
   test('two probes are a verdict, whatever number of calls a closed breaker wants to see', async () => {
-    const rig = new ProviderRig({ config: { breaker: { ...new ProviderRig().control.config.breaker, minimumCalls: 1_000 } } });
+    const rig = new ProviderRig({
+      config: { breaker: { ...new ProviderRig().control.config.breaker, minimumCalls: 1_000 } },
+    });
     await rig.openAndWait();
     rig.attempt('success');
     expect(rig.breaker).toBe('halfOpen');
@@ -192,7 +197,9 @@ describe('5. a volume threshold that blocks the half-open verdict', () => {
   });
 
   test('one failed probe is a verdict too', async () => {
-    const rig = new ProviderRig({ config: { breaker: { ...new ProviderRig().control.config.breaker, minimumCalls: 1_000 } } });
+    const rig = new ProviderRig({
+      config: { breaker: { ...new ProviderRig().control.config.breaker, minimumCalls: 1_000 } },
+    });
     await rig.openAndWait();
     rig.attempt('upstream-error');
     expect(rig.breaker).toBe('open');
@@ -211,7 +218,9 @@ describe('6. defaults that open on one failure', () => {
 
 describe('7. a stale window', () => {
   test('nine failures, an idle hour and one more failure do not open a breaker whose window is a minute', async () => {
-    const rig = new ProviderRig({ config: { breaker: { ...new ProviderRig().control.config.breaker, consecutiveFailures: 100 } } });
+    const rig = new ProviderRig({
+      config: { breaker: { ...new ProviderRig().control.config.breaker, consecutiveFailures: 100 } },
+    });
     for (let count = 0; count < 4; count += 1) {
       rig.attempts(1, 'success');
       rig.attempts(1, 'upstream-error');
@@ -360,7 +369,8 @@ describe('11. retries against an open breaker', () => {
     rig.open();
     for (let openings = 0; openings < 8; openings += 1) {
       const refused = rig.claim();
-      if (refused.kind !== 'refused' || refused.admission.kind !== 'wait') throw new Error('expected a refusal that tells the time');
+      if (refused.kind !== 'refused' || refused.admission.kind !== 'wait')
+        throw new Error('expected a refusal that tells the time');
       const { retryAfterMs } = refused.admission;
       await rig.clock.advance(retryAfterMs - 1);
       expect(rig.claim().kind).toBe('refused');

@@ -39,19 +39,22 @@ const sideEffects = (kind: FailureKind) => {
 };
 
 describe('the outcome table', () => {
-  test.each(kinds)('closed: %s counts, holds, shrinks, exhausts and quarantines exactly as the failure table says', (kind) => {
-    const { breaker, effect } = FAILURE_POLICY[kind];
-    const rig = new ProviderRig();
-    rig.attempt(kind);
-    expect(seen(rig)).toEqual({
-      breaker: 'closed',
-      failures: breaker === 'failure' ? 1 : 0,
-      successes: 0,
-      limit: effect === 'hold-gate' || effect === 'shrink-limit' ? 22 : 32,
-      inFlight: 0,
-      ...sideEffects(kind),
-    });
-  });
+  test.each(kinds)(
+    'closed: %s counts, holds, shrinks, exhausts and quarantines exactly as the failure table says',
+    (kind) => {
+      const { breaker, effect } = FAILURE_POLICY[kind];
+      const rig = new ProviderRig();
+      rig.attempt(kind);
+      expect(seen(rig)).toEqual({
+        breaker: 'closed',
+        failures: breaker === 'failure' ? 1 : 0,
+        successes: 0,
+        limit: effect === 'hold-gate' || effect === 'shrink-limit' ? 22 : 32,
+        inFlight: 0,
+        ...sideEffects(kind),
+      });
+    },
+  );
 
   test.each(kinds)('closed: %s for ever opens the breaker if and only if it is a failure', (kind) => {
     const rig = new ProviderRig();
@@ -60,23 +63,29 @@ describe('the outcome table', () => {
     expect(rig.breaker).toBe(FAILURE_POLICY[kind].breaker === 'failure' ? 'open' : 'closed');
   });
 
-  test.each(kinds)('open: a late %s changes nothing of the breaker, and of keys and models what it says of them', (kind) => {
-    const rig = new ProviderRig();
-    const late = rig.permit();
-    rig.open();
-    const before = seen(rig);
-    rig.report(late, kind);
-    expect(seen(rig)).toEqual({ ...before, inFlight: 0, ...sideEffects(kind) });
-  });
+  test.each(kinds)(
+    'open: a late %s changes nothing of the breaker, and of keys and models what it says of them',
+    (kind) => {
+      const rig = new ProviderRig();
+      const late = rig.permit();
+      rig.open();
+      const before = seen(rig);
+      rig.report(late, kind);
+      expect(seen(rig)).toEqual({ ...before, inFlight: 0, ...sideEffects(kind) });
+    },
+  );
 
-  test.each(kinds)('half-open, waiting: a late %s changes nothing of the breaker, and of keys and models what it says of them', async (kind) => {
-    const rig = new ProviderRig();
-    const late = rig.permit();
-    await rig.openAndWait();
-    const before = seen(rig);
-    rig.report(late, kind);
-    expect(seen(rig)).toEqual({ ...before, inFlight: 0, ...sideEffects(kind) });
-  });
+  test.each(kinds)(
+    'half-open, waiting: a late %s changes nothing of the breaker, and of keys and models what it says of them',
+    async (kind) => {
+      const rig = new ProviderRig();
+      const late = rig.permit();
+      await rig.openAndWait();
+      const before = seen(rig);
+      rig.report(late, kind);
+      expect(seen(rig)).toEqual({ ...before, inFlight: 0, ...sideEffects(kind) });
+    },
+  );
 
   test.each(kinds)('half-open, probing: a late %s does not end the probe', async (kind) => {
     const rig = new ProviderRig();
@@ -89,18 +98,27 @@ describe('the outcome table', () => {
     expect(rig.claim().kind).toBe('refused');
   });
 
-  test.each(kinds)('half-open, probing: a probe that ends as %s opens again if that is a failure, and otherwise leaves its slot to the next', async (kind) => {
-    const rig = new ProviderRig();
-    await rig.openAndWait();
-    const before = seen(rig);
-    rig.attempt(kind);
-    const isFailure = FAILURE_POLICY[kind].breaker === 'failure';
-    expect(seen(rig)).toEqual({ ...before, breaker: isFailure ? 'open' : 'halfOpen', inFlight: 0, ...sideEffects(kind) });
-    if (isFailure) expect(rig.state.breaker.lastError).toBe(`ended as ${kind}`);
-    const { effect } = FAILURE_POLICY[kind];
-    const isAdmitting = !isFailure && effect !== 'hold-gate' && effect !== 'exhaust-credential' && effect !== 'quarantine-model';
-    expect(rig.claim().kind).toBe(isAdmitting ? 'claimed' : 'refused');
-  });
+  test.each(kinds)(
+    'half-open, probing: a probe that ends as %s opens again if that is a failure, and otherwise leaves its slot to the next',
+    async (kind) => {
+      const rig = new ProviderRig();
+      await rig.openAndWait();
+      const before = seen(rig);
+      rig.attempt(kind);
+      const isFailure = FAILURE_POLICY[kind].breaker === 'failure';
+      expect(seen(rig)).toEqual({
+        ...before,
+        breaker: isFailure ? 'open' : 'halfOpen',
+        inFlight: 0,
+        ...sideEffects(kind),
+      });
+      if (isFailure) expect(rig.state.breaker.lastError).toBe(`ended as ${kind}`);
+      const { effect } = FAILURE_POLICY[kind];
+      const isAdmitting =
+        !isFailure && effect !== 'hold-gate' && effect !== 'exhaust-credential' && effect !== 'quarantine-model';
+      expect(rig.claim().kind).toBe(isAdmitting ? 'claimed' : 'refused');
+    },
+  );
 
   test('success: counts when closed, closes after two as a probe, and decides nothing when late', async () => {
     const rig = new ProviderRig();
@@ -159,7 +177,9 @@ describe('rule B in the actor', () => {
     expect(rig.breaker).toBe('closed');
     rig.attempts(1, 'upstream-error');
     expect(rig.breaker).toBe('open');
-    expect(rig.announced.find(({ name }) => name === 'breaker.opened')?.payload).toMatchObject({ reason: '5 calls in a row failed' });
+    expect(rig.announced.find(({ name }) => name === 'breaker.opened')?.payload).toMatchObject({
+      reason: '5 calls in a row failed',
+    });
   });
 });
 
@@ -178,11 +198,13 @@ describe('openings', () => {
   });
 
   test('do not all last equally long: providers that went down together are not probed together', () => {
-    const openings = new Set(Array.from({ length: 20 }, (_, seed) => {
-      const rig = new ProviderRig({ seed: seed + 1 });
-      rig.open();
-      return rig.state.breaker.nextProbeAt;
-    }));
+    const openings = new Set(
+      Array.from({ length: 20 }, (_, seed) => {
+        const rig = new ProviderRig({ seed: seed + 1 });
+        rig.open();
+        return rig.state.breaker.nextProbeAt;
+      }),
+    );
     expect(openings.size).toBeGreaterThan(15);
   });
 
@@ -218,7 +240,10 @@ describe('forced probes', () => {
     rig.open();
     rig.report(rig.permit({ isForced: true }), 'upstream-error');
     for (let count = 0; count < 3; count += 1) {
-      expect(rig.claim({ isForced: true })).toMatchObject({ kind: 'refused', admission: { reason: 'open', canForceProbe: false } });
+      expect(rig.claim({ isForced: true })).toMatchObject({
+        kind: 'refused',
+        admission: { reason: 'open', canForceProbe: false },
+      });
       await rig.halfOpen();
       rig.attempt('upstream-error');
     }
@@ -373,7 +398,10 @@ describe('credentials', () => {
     rig.report(third, 'unauthorized');
     expect(rig.state.credentials[0]?.state).toBe('disabled');
     expect(rig.announced.filter(({ name }) => name === 'credential.disabled')).toEqual([
-      { name: 'credential.disabled', payload: { provider: 'upstream', credential: 'upstream#1', reason: 'unauthorized' } },
+      {
+        name: 'credential.disabled',
+        payload: { provider: 'upstream', credential: 'upstream#1', reason: 'unauthorized' },
+      },
     ]);
   });
 
@@ -390,15 +418,20 @@ describe('credentials', () => {
     expect(rig.state.credentials.map(({ state }) => state)).toEqual(['usable', 'usable']);
   });
 
-  test.each(['quota-exhausted', 'unauthorized'] as const)('with every key out by %s the provider never admits and says why, without the key', (kind) => {
-    const rig = new ProviderRig();
-    const permits = [rig.permit(), rig.permit()];
-    for (const permit of permits) rig.report(permit, kind);
-    const admission = rig.control.admission('model-1');
-    expect(admission).toMatchObject({ kind: 'never' });
-    expect(JSON.stringify([admission, rig.state, rig.announced])).toContain('upstream#1');
-    expect(JSON.stringify([admission, rig.state, rig.announced])).not.toContain(rig.control.config.credentials[0]!.apiKey!);
-  });
+  test.each(['quota-exhausted', 'unauthorized'] as const)(
+    'with every key out by %s the provider never admits and says why, without the key',
+    (kind) => {
+      const rig = new ProviderRig();
+      const permits = [rig.permit(), rig.permit()];
+      for (const permit of permits) rig.report(permit, kind);
+      const admission = rig.control.admission('model-1');
+      expect(admission).toMatchObject({ kind: 'never' });
+      expect(JSON.stringify([admission, rig.state, rig.announced])).toContain('upstream#1');
+      expect(JSON.stringify([admission, rig.state, rig.announced])).not.toContain(
+        rig.control.config.credentials[0]!.apiKey!,
+      );
+    },
+  );
 
   test('one exhausted key leaves the other in use', () => {
     const rig = new ProviderRig({ config: twoKeys });
@@ -472,7 +505,12 @@ describe('pacing', () => {
 
   test('a claim that its actor dies of takes no tokens either', () => {
     let isBroken = true;
-    const rig = new ProviderRig({ config, beforeEvent: ({ type }) => { if (type === 'permit.claimed' && isBroken) throw new Error('injected'); } });
+    const rig = new ProviderRig({
+      config,
+      beforeEvent: ({ type }) => {
+        if (type === 'permit.claimed' && isBroken) throw new Error('injected');
+      },
+    });
     for (let count = 0; count < 20; count += 1) {
       expect(rig.claim(bigClaim).kind).toBe('refused');
       rig.start();
@@ -532,7 +570,10 @@ describe('a change of config', () => {
     rig.attempt('rate-limited', { holdMs: 60_000 });
     rig.attempt('quota-exhausted');
     const [first, second] = twoKeys.credentials;
-    rig.control.configure({ ...rig.control.config, credentials: [first!, second!, { id: 'upstream#3', apiKey: 'third-key' }] });
+    rig.control.configure({
+      ...rig.control.config,
+      credentials: [first!, second!, { id: 'upstream#3', apiKey: 'third-key' }],
+    });
     expect(rig.state.credentials).toEqual([
       { id: 'upstream#1', state: 'held', heldForMs: 60_000 },
       { id: 'upstream#2', state: 'exhausted' },
@@ -575,7 +616,10 @@ describe('a new incarnation', () => {
     rig.restart();
     expect(rig.state).toEqual(before);
     rig.report(permit, 'success');
-    expect(rig.state).toMatchObject({ breaker: { failureCount: 1, successCount: 1 }, concurrency: { inFlight: 0, limit: 2 } });
+    expect(rig.state).toMatchObject({
+      breaker: { failureCount: 1, successCount: 1 },
+      concurrency: { inFlight: 0, limit: 2 },
+    });
   });
 
   test('of an open breaker still probes on time', async () => {
@@ -643,7 +687,11 @@ describe('a new incarnation', () => {
     rig.restart();
     expect(rig.state).toEqual(before);
     await rig.clock.advance(30_000);
-    expect(rig.state).toMatchObject({ gate: 'clear', credentials: [{ state: 'usable' }, { state: 'exhausted' }], quarantinedModels: ['model-1'] });
+    expect(rig.state).toMatchObject({
+      gate: 'clear',
+      credentials: [{ state: 'usable' }, { state: 'exhausted' }],
+      quarantinedModels: ['model-1'],
+    });
   });
 
   test('is told what was reported while nobody lived', () => {

@@ -22,7 +22,10 @@ interface Scene {
   readonly exits: ExitReason[];
 }
 
-const build = (specs: (factory: ProcessFactory) => readonly ChildSpec[], options: Partial<SupervisorOptions> = {}): Scene => {
+const build = (
+  specs: (factory: ProcessFactory) => readonly ChildSpec[],
+  options: Partial<SupervisorOptions> = {},
+): Scene => {
   const clock = new VirtualClock();
   const factory = new ProcessFactory();
   const supervisor = new Supervisor({
@@ -38,7 +41,10 @@ const build = (specs: (factory: ProcessFactory) => readonly ChildSpec[], options
   return { clock, factory, supervisor, exits };
 };
 
-const run = async (specs: (factory: ProcessFactory) => readonly ChildSpec[], options: Partial<SupervisorOptions> = {}): Promise<Scene> => {
+const run = async (
+  specs: (factory: ProcessFactory) => readonly ChildSpec[],
+  options: Partial<SupervisorOptions> = {},
+): Promise<Scene> => {
   const scene = build(specs, options);
   await scene.supervisor.start();
   return scene;
@@ -69,12 +75,23 @@ describe('start', () => {
   });
 
   test('actors 2: a child that fails at boot stops those before it in reverse, and nobody is left alive', async () => {
-    const { factory, supervisor, exits } = build((made) => [made.spec('a'), made.spec('b'), made.spec('c'), made.spec('d')]);
+    const { factory, supervisor, exits } = build((made) => [
+      made.spec('a'),
+      made.spec('b'),
+      made.spec('c'),
+      made.spec('d'),
+    ]);
     const cause = new Error('no file');
-    factory.beforeStart.set('c', () => { throw cause; });
+    factory.beforeStart.set('c', () => {
+      throw cause;
+    });
     const failure = await supervisor.start().catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(SupervisorError);
-    expect(failure).toMatchObject({ code: 'failed-to-start', cause, message: 'child c of supervisor root failed to start' });
+    expect(failure).toMatchObject({
+      code: 'failed-to-start',
+      cause,
+      message: 'child c of supervisor root failed to start',
+    });
     expect(factory.journal.slice(5)).toEqual(['stop b', 'stop a']);
     expect(factory.aliveCount).toBe(0);
     expect(exits).toEqual([{ kind: 'shutdown' }]);
@@ -84,7 +101,10 @@ describe('start', () => {
     const factory = new ProcessFactory();
     const children = [factory.spec('a'), factory.spec('b'), factory.spec('a')];
     expect(() => new Supervisor({ id: 'root', clock: new VirtualClock(), children })).toThrow(
-      expect.objectContaining({ code: 'invalid-spec', message: 'expected child ids of supervisor root to be unique, got: a twice' }),
+      expect.objectContaining({
+        code: 'invalid-spec',
+        message: 'expected child ids of supervisor root to be unique, got: a twice',
+      }),
     );
     expect(factory.journal).toEqual([]);
   });
@@ -97,7 +117,9 @@ describe('start', () => {
 
   test('actors 9: after a failed start the id is free at once', async () => {
     const { factory, supervisor } = await run(() => []);
-    factory.beforeStart.set('a', (incarnation) => { if (incarnation === 1) throw new Error('not yet'); });
+    factory.beforeStart.set('a', (incarnation) => {
+      if (incarnation === 1) throw new Error('not yet');
+    });
     await expect(supervisor.startChild(factory.spec('a'))).rejects.toMatchObject({ code: 'failed-to-start' });
     await supervisor.startChild(factory.spec('a'));
     expect(states(supervisor)).toEqual(['a running']);
@@ -122,17 +144,22 @@ describe('restart types', () => {
     transient: ['killed', 'error'],
     temporary: [],
   };
-  const cells = (Object.keys(EXPECTED) as RestartType[]).flatMap((restart) => EXITS.map((reason) => [restart, reason.kind, reason] as const));
+  const cells = (Object.keys(EXPECTED) as RestartType[]).flatMap((restart) =>
+    EXITS.map((reason) => [restart, reason.kind, reason] as const),
+  );
 
-  test.each(cells)('actors 10–12: a %s child that exits %s is restarted exactly if its type says so', async (restart, kind, reason) => {
-    const { factory, supervisor, clock } = await run((made) => [made.spec('a', { restart }), made.spec('b')]);
-    factory.the('a').exit(reason);
-    await clock.advance(1_000);
-    const isRestarted = EXPECTED[restart].includes(kind);
-    expect(factory.living('a').map(({ incarnation }) => incarnation)).toEqual(isRestarted ? [2] : []);
-    const kept = restart === 'transient' ? ['a stopped', 'b running'] : ['b running'];
-    expect(states(supervisor)).toEqual(isRestarted ? ['a running', 'b running'] : kept);
-  });
+  test.each(cells)(
+    'actors 10–12: a %s child that exits %s is restarted exactly if its type says so',
+    async (restart, kind, reason) => {
+      const { factory, supervisor, clock } = await run((made) => [made.spec('a', { restart }), made.spec('b')]);
+      factory.the('a').exit(reason);
+      await clock.advance(1_000);
+      const isRestarted = EXPECTED[restart].includes(kind);
+      expect(factory.living('a').map(({ incarnation }) => incarnation)).toEqual(isRestarted ? [2] : []);
+      const kept = restart === 'transient' ? ['a stopped', 'b running'] : ['b running'];
+      expect(states(supervisor)).toEqual(isRestarted ? ['a running', 'b running'] : kept);
+    },
+  );
 
   test('actors 12: a temporary child leaves no trace, and its id can be started again', async () => {
     const { factory, supervisor } = await run((made) => [made.spec('a', { restart: 'temporary' })]);
@@ -183,25 +210,30 @@ describe('intensity', () => {
   };
 
   test.each([1, 3, 5])('actors 20: %d restarts within the period succeed', async (restartsMax) => {
-    const scene = await run((made) => [made.spec('a'), made.spec('b')], { intensity: { restartsMax, periodMs: PERIOD_MS } });
+    const scene = await run((made) => [made.spec('a'), made.spec('b')], {
+      intensity: { restartsMax, periodMs: PERIOD_MS },
+    });
     await crash(scene, restartsMax);
     expect(states(scene.supervisor)).toEqual(['a running', 'b running']);
     expect(scene.exits).toEqual([]);
   });
 
-  test.each([0, 1, 3, 5])('actors 20: one more than %d ends everything in reverse and exits with shutdown', async (restartsMax) => {
-    const given: string[] = [];
-    const scene = await run((made) => [made.spec('z'), made.spec('a'), made.spec('b')], {
-      intensity: { restartsMax, periodMs: PERIOD_MS },
-      observer: { gaveUp: (id, restarts) => given.push(`${id} after ${restarts}`) },
-    });
-    await crash(scene, restartsMax + 1);
-    expect(scene.exits).toEqual([{ kind: 'shutdown' }]);
-    expect(scene.factory.aliveCount).toBe(0);
-    expect(scene.factory.journal.slice(-2)).toEqual(['stop b', 'stop z']);
-    expect(states(scene.supervisor)).toEqual(['z stopped', 'a down', 'b stopped']);
-    expect(given).toEqual([`root after ${restartsMax}`]);
-  });
+  test.each([0, 1, 3, 5])(
+    'actors 20: one more than %d ends everything in reverse and exits with shutdown',
+    async (restartsMax) => {
+      const given: string[] = [];
+      const scene = await run((made) => [made.spec('z'), made.spec('a'), made.spec('b')], {
+        intensity: { restartsMax, periodMs: PERIOD_MS },
+        observer: { gaveUp: (id, restarts) => given.push(`${id} after ${restarts}`) },
+      });
+      await crash(scene, restartsMax + 1);
+      expect(scene.exits).toEqual([{ kind: 'shutdown' }]);
+      expect(scene.factory.aliveCount).toBe(0);
+      expect(scene.factory.journal.slice(-2)).toEqual(['stop b', 'stop z']);
+      expect(states(scene.supervisor)).toEqual(['z stopped', 'a down', 'b stopped']);
+      expect(given).toEqual([`root after ${restartsMax}`]);
+    },
+  );
 
   test('actors 21: crashes further apart than the period never exhaust it', async () => {
     const scene = await run((made) => [made.spec('a')], { intensity: { restartsMax: 1, periodMs: 1_000 } });
@@ -224,7 +256,9 @@ describe('intensity', () => {
 
   test('actors 22: failed restarts count too: a child that cannot start ends the supervisor after as many attempts', async () => {
     const { factory, exits, clock } = await run((made) => [made.spec('a')]);
-    factory.beforeStart.set('a', () => { throw new Error('the port is taken'); });
+    factory.beforeStart.set('a', () => {
+      throw new Error('the port is taken');
+    });
     factory.the('a').crash();
     await clock.advance(PERIOD_MS);
     expect(exits).toEqual([{ kind: 'shutdown' }]);
@@ -253,12 +287,22 @@ describe('intensity', () => {
     const parent = new Supervisor({
       id: 'root',
       clock,
-      children: [{ id: 'inner', start: async () => {
-        const supervisor = new Supervisor({ id: 'inner', clock, children: [inner.spec('a')], intensity: { restartsMax: 0, periodMs: PERIOD_MS } });
-        await supervisor.start();
-        made.push(supervisor);
-        return supervisor;
-      } }],
+      children: [
+        {
+          id: 'inner',
+          start: async () => {
+            const supervisor = new Supervisor({
+              id: 'inner',
+              clock,
+              children: [inner.spec('a')],
+              intensity: { restartsMax: 0, periodMs: PERIOD_MS },
+            });
+            await supervisor.start();
+            made.push(supervisor);
+            return supervisor;
+          },
+        },
+      ],
     });
     await parent.start();
     await made[0]!.startChild(inner.spec('dynamic'));
@@ -266,20 +310,30 @@ describe('intensity', () => {
     await clock.advance(1_000);
     expect(made).toHaveLength(2);
     expect(made[1]!.children().map(({ id }) => id)).toEqual(['a']);
-    expect(parent.children()).toMatchObject([{ id: 'inner', state: 'running', incarnation: 2, children: [{ id: 'a', state: 'running' }] }]);
+    expect(parent.children()).toMatchObject([
+      { id: 'inner', state: 'running', incarnation: 2, children: [{ id: 'a', state: 'running' }] },
+    ]);
   });
 
   test('actors 26: a transient sub-supervisor that gave up stays down, its siblings live, and it can be revived', async () => {
     const inner = new ProcessFactory();
-    const { factory, supervisor, clock, exits } = await run((made) => [made.spec('sibling'), {
-      id: 'inner',
-      restart: 'transient',
-      start: async () => {
-        const sub = new Supervisor({ id: 'inner', clock: new VirtualClock(), children: [inner.spec('a')], intensity: { restartsMax: 0, periodMs: PERIOD_MS } });
-        await sub.start();
-        return sub;
+    const { factory, supervisor, clock, exits } = await run((made) => [
+      made.spec('sibling'),
+      {
+        id: 'inner',
+        restart: 'transient',
+        start: async () => {
+          const sub = new Supervisor({
+            id: 'inner',
+            clock: new VirtualClock(),
+            children: [inner.spec('a')],
+            intensity: { restartsMax: 0, periodMs: PERIOD_MS },
+          });
+          await sub.start();
+          return sub;
+        },
       },
-    }]);
+    ]);
     inner.the('a').crash();
     await clock.advance(60_000);
     expect(states(supervisor)).toEqual(['sibling running', 'inner down']);
@@ -294,7 +348,9 @@ describe('the wait before a restart', () => {
   const plenty = { restartsMax: 1_000, periodMs: 1 };
 
   test('actors 27: while a child waits for its restart every other call is answered', async () => {
-    const { factory, supervisor, clock } = await run((made) => [made.spec('a'), made.spec('b')], { backoff: { ...backoff, baseMs: 1_000_000, capMs: 1_000_000 } });
+    const { factory, supervisor, clock } = await run((made) => [made.spec('a'), made.spec('b')], {
+      backoff: { ...backoff, baseMs: 1_000_000, capMs: 1_000_000 },
+    });
     factory.the('a').crash();
     await clock.advance(10);
     expect(states(supervisor)).toEqual(['a restarting', 'b running']);
@@ -351,7 +407,9 @@ describe('the wait before a restart', () => {
 
 describe('operators', () => {
   test('a restart on request stops the child, starts the next incarnation and does not count', async () => {
-    const { factory, supervisor, exits } = await run((made) => [made.spec('a')], { intensity: { restartsMax: 0, periodMs: PERIOD_MS } });
+    const { factory, supervisor, exits } = await run((made) => [made.spec('a')], {
+      intensity: { restartsMax: 0, periodMs: PERIOD_MS },
+    });
     for (let count = 0; count < 10; count += 1) await supervisor.restartChild('a');
     expect(supervisor.children()).toEqual([{ id: 'a', state: 'running', restarts: 10, incarnation: 11 }]);
     expect([factory.aliveCount, exits.length]).toEqual([1, 0]);
@@ -444,17 +502,26 @@ describe('shutdown', () => {
     expect(factory.journal.slice(6)).toEqual(['stop c', 'stop b', 'stop a']);
   });
 
-  const stopReasons = async (shutdown: ChildSpec['shutdown'], onStop: (clock: VirtualClock) => Promise<void>): Promise<{ reasons: string[]; tookMs: number }> => {
+  const stopReasons = async (
+    shutdown: ChildSpec['shutdown'],
+    onStop: (clock: VirtualClock) => Promise<void>,
+  ): Promise<{ reasons: string[]; tookMs: number }> => {
     const reasons: string[] = [];
-    const { factory, supervisor, clock } = await run((made) => [made.spec('a', shutdown === undefined ? {} : { shutdown })], {
-      observer: { childExited: (_id, _process, _incarnation, reason) => reasons.push(reason.kind) },
-    });
+    const { factory, supervisor, clock } = await run(
+      (made) => [made.spec('a', shutdown === undefined ? {} : { shutdown })],
+      {
+        observer: { childExited: (_id, _process, _incarnation, reason) => reasons.push(reason.kind) },
+      },
+    );
     factory.onStop.set('a', () => onStop(clock));
     const startedAtMs = clock.nowMs();
     await clock.waitFor(supervisor.stop());
     return { reasons, tookMs: clock.nowMs() - startedAtMs };
   };
-  const after = (ms: number) => (clock: VirtualClock) => new Promise<void>((resolve) => { clock.setTimeout(resolve, ms); });
+  const after = (ms: number) => (clock: VirtualClock) =>
+    new Promise<void>((resolve) => {
+      clock.setTimeout(resolve, ms);
+    });
   const never = () => new Promise<void>(() => {});
 
   test('actors 30: a child that stops in time has exited with shutdown', async () => {
@@ -480,7 +547,9 @@ describe('shutdown', () => {
 
   test('actors 34: a child whose stop throws synchronously cannot keep its siblings from stopping', async () => {
     const { factory, supervisor } = await run((made) => [made.spec('a'), made.spec('b'), made.spec('c')]);
-    factory.the('b').stop = () => { throw new Error('not even a promise'); };
+    factory.the('b').stop = () => {
+      throw new Error('not even a promise');
+    };
     await supervisor.stop();
     expect([factory.living('a'), factory.living('c')]).toEqual([[], []]);
   });
@@ -505,7 +574,9 @@ describe('shutdown', () => {
   });
 
   test('actors 36: a supervisor that gave up can be stopped, and does nothing any more', async () => {
-    const { factory, supervisor, clock } = await run((made) => [made.spec('a')], { intensity: { restartsMax: 0, periodMs: 1 } });
+    const { factory, supervisor, clock } = await run((made) => [made.spec('a')], {
+      intensity: { restartsMax: 0, periodMs: 1 },
+    });
     factory.the('a').crash();
     await clock.settle();
     await supervisor.stop();
@@ -546,7 +617,9 @@ describe('observers', () => {
   });
 
   test('actors 65: one that throws even when told of its failure changes nothing either', async () => {
-    const { factory, supervisor, clock } = await run((made) => [made.spec('a')], { observer: { childStarted: broken, childExited: broken, failed: broken } });
+    const { factory, supervisor, clock } = await run((made) => [made.spec('a')], {
+      observer: { childStarted: broken, childExited: broken, failed: broken },
+    });
     factory.the('a').crash();
     await clock.advance(10);
     expect(states(supervisor)).toEqual(['a running']);

@@ -68,11 +68,19 @@ export function succeededSettlement(requestId: string, text = 'Hello'): Settleme
   };
 }
 
-const attempt = (outcome: AttemptReport['outcome']): AttemptReport => ({ provider: 'openai', model: 'model-1', outcome, durationMs: 12 });
+const attempt = (outcome: AttemptReport['outcome']): AttemptReport => ({
+  provider: 'openai',
+  model: 'model-1',
+  outcome,
+  durationMs: 12,
+});
 
 /** Runs the contract against the stores that `openStore` opens. */
 export function describeStoreContract(name: string, openStore: OpenStore): void {
-  const within = async (use: (store: RequestStore, clock: VirtualClock) => Promise<void>, recordsMax = 100): Promise<void> => {
+  const within = async (
+    use: (store: RequestStore, clock: VirtualClock) => Promise<void>,
+    recordsMax = 100,
+  ): Promise<void> => {
     const clock = new VirtualClock();
     const store = await openStore({ clock, resultTtlMs: TTL_MS, recordsMax });
     try {
@@ -90,7 +98,12 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
   describe(`the ${name} store: records`, () => {
     test('a record that was inserted is found as it was, every field of it', () =>
       within(async (store) => {
-        const record = createRecord('req_1', { idempotencyKey: 'k', fallbacks: ['openai/gpt-4.1'], tenant: 'acme', priority: 'low' });
+        const record = createRecord('req_1', {
+          idempotencyKey: 'k',
+          fallbacks: ['openai/gpt-4.1'],
+          tenant: 'acme',
+          priority: 'low',
+        });
         expect(await store.insert(record)).toEqual({ kind: 'inserted' });
         expect(await store.load('req_1')).toEqual({ kind: 'found', record });
       }));
@@ -110,7 +123,10 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
         await store.markQueued('req_1');
         await store.addAttempt('req_1', attempt('answered'));
         const loaded = await store.load('req_1');
-        expect(loaded).toMatchObject({ kind: 'found', record: { status: 'queued', attempts: [{ outcome: 'failed' }, { outcome: 'answered' }] } });
+        expect(loaded).toMatchObject({
+          kind: 'found',
+          record: { status: 'queued', attempts: [{ outcome: 'failed' }, { outcome: 'answered' }] },
+        });
       }));
 
     test('bookkeeping for an unknown id is no error and creates nothing', () =>
@@ -124,13 +140,19 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
   });
 
   describe(`the ${name} store: settlement`, () => {
-    test.each([succeededSettlement('req_1'), failedSettlement, cancelledSettlement])('$status is kept whole with its moment', (settlement) =>
-      within(async (store) => {
-        await store.insert(createRecord('req_1'));
-        expect(await store.settle('req_1', settlement, 1_767_225_600_123)).toBe(true);
-        const loaded = await store.load('req_1');
-        expect(loaded).toMatchObject({ kind: 'found', record: { status: settlement.status, settlement, settledAt: 1_767_225_600_123 } });
-      }));
+    test.each([succeededSettlement('req_1'), failedSettlement, cancelledSettlement])(
+      '$status is kept whole with its moment',
+      (settlement) =>
+        within(async (store) => {
+          await store.insert(createRecord('req_1'));
+          expect(await store.settle('req_1', settlement, 1_767_225_600_123)).toBe(true);
+          const loaded = await store.load('req_1');
+          expect(loaded).toMatchObject({
+            kind: 'found',
+            record: { status: settlement.status, settlement, settledAt: 1_767_225_600_123 },
+          });
+        }),
+    );
 
     test('the first settlement wins, and nothing after it changes the record (R1)', () =>
       within(async (store) => {
@@ -151,7 +173,10 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
         const settlements = Array.from({ length: 100 }, (_, index) => succeededSettlement('req_1', `answer ${index}`));
         const won = await Promise.all(settlements.map((settlement) => store.settle('req_1', settlement, 1)));
         expect(won.filter(Boolean)).toHaveLength(1);
-        expect(await store.load('req_1')).toMatchObject({ kind: 'found', record: { settlement: settlements[won.indexOf(true)] } });
+        expect(await store.load('req_1')).toMatchObject({
+          kind: 'found',
+          record: { settlement: settlements[won.indexOf(true)] },
+        });
       }));
 
     test('reading never deletes', () =>
@@ -207,7 +232,8 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
   });
 
   describe(`the ${name} store: idempotency`, () => {
-    const keyed = (requestId: string, changes: Partial<RequestRecord> = {}) => createRecord(requestId, { idempotencyKey: 'key', ...changes });
+    const keyed = (requestId: string, changes: Partial<RequestRecord> = {}) =>
+      createRecord(requestId, { idempotencyKey: 'key', ...changes });
 
     test('the same key with the same request is known, and nothing is inserted', () =>
       within(async (store) => {
@@ -219,7 +245,10 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
     test('the same key with another request is a conflict, and nothing is inserted', () =>
       within(async (store) => {
         await store.insert(keyed('req_1'));
-        expect(await store.insert(keyed('req_2', { requestHash: 'hash-2' }))).toEqual({ kind: 'conflict', requestId: 'req_1' });
+        expect(await store.insert(keyed('req_2', { requestHash: 'hash-2' }))).toEqual({
+          kind: 'conflict',
+          requestId: 'req_1',
+        });
         expect(await statusOf(store, 'req_2')).toBe('unknown');
       }));
 
@@ -237,7 +266,10 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
         await store.settle('req_1', failedSettlement, 1);
         await clock.advance(TTL_MS);
         expect(await store.insert(keyed('req_2', { requestHash: 'hash-2' }))).toEqual({ kind: 'inserted' });
-        expect(await store.insert(keyed('req_3', { requestHash: 'hash-2' }))).toEqual({ kind: 'known', requestId: 'req_2' });
+        expect(await store.insert(keyed('req_3', { requestHash: 'hash-2' }))).toEqual({
+          kind: 'known',
+          requestId: 'req_2',
+        });
         expect(await statusOf(store, 'req_1')).toBe('expired');
       }));
 
@@ -254,13 +286,17 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
           ['a', ''],
         ] as const;
         for (const [index, [tenant, idempotencyKey]] of pairs.entries()) {
-          expect(await store.insert(createRecord(`req_${index}`, { tenant, idempotencyKey, requestHash: `hash-${index}` }))).toEqual({ kind: 'inserted' });
+          expect(
+            await store.insert(createRecord(`req_${index}`, { tenant, idempotencyKey, requestHash: `hash-${index}` })),
+          ).toEqual({ kind: 'inserted' });
         }
       }));
 
     test('of a hundred inserts with one key at once exactly one is inserted, and all are told its id', () =>
       within(async (store) => {
-        const results = await Promise.all(Array.from({ length: 100 }, (_, index) => store.insert(keyed(`req_${index}`))));
+        const results = await Promise.all(
+          Array.from({ length: 100 }, (_, index) => store.insert(keyed(`req_${index}`))),
+        );
         const inserted = results.findIndex((result) => result.kind === 'inserted');
         expect(results.filter((result) => result.kind === 'inserted')).toHaveLength(1);
         const others = results.filter((_, index) => index !== inserted);
@@ -277,7 +313,8 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
   describe(`the ${name} store: bounds`, () => {
     test('is full at its bound of open records, and takes one more as soon as one is settled', () =>
       within(async (store) => {
-        for (let index = 0; index < 3; index += 1) expect(await store.insert(createRecord(`req_${index}`))).toEqual({ kind: 'inserted' });
+        for (let index = 0; index < 3; index += 1)
+          expect(await store.insert(createRecord(`req_${index}`))).toEqual({ kind: 'inserted' });
         expect(await store.insert(createRecord('req_3'))).toEqual({ kind: 'full' });
         expect(await statusOf(store, 'req_3')).toBe('unknown');
         await store.settle('req_1', failedSettlement, 1);
@@ -290,13 +327,21 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
         await store.settle('req_2', failedSettlement, 1);
         await store.settle('req_0', failedSettlement, 2);
         await store.insert(createRecord('req_3'));
-        expect(await Promise.all(['req_0', 'req_1', 'req_2', 'req_3'].map((id) => statusOf(store, id)))).toEqual(['failed', 'queued', 'expired', 'queued']);
+        expect(await Promise.all(['req_0', 'req_1', 'req_2', 'req_3'].map((id) => statusOf(store, id)))).toEqual([
+          'failed',
+          'queued',
+          'expired',
+          'queued',
+        ]);
       }, 3));
 
     test('a known key is answered although the store is full', () =>
       within(async (store) => {
         await store.insert(createRecord('req_0', { idempotencyKey: 'key' }));
-        expect(await store.insert(createRecord('req_1', { idempotencyKey: 'key' }))).toEqual({ kind: 'known', requestId: 'req_0' });
+        expect(await store.insert(createRecord('req_1', { idempotencyKey: 'key' }))).toEqual({
+          kind: 'known',
+          requestId: 'req_0',
+        });
         expect(await store.insert(createRecord('req_1', { idempotencyKey: 'other' }))).toEqual({ kind: 'full' });
       }, 1));
 
@@ -305,7 +350,9 @@ export function describeStoreContract(name: string, openStore: OpenStore): void 
         await store.insert(createRecord('req_0'));
         await store.insert(createRecord('req_1', { idempotencyKey: 'key' }));
         await store.settle('req_0', failedSettlement, 1);
-        expect(await store.insert(createRecord('req_2', { idempotencyKey: 'key', requestHash: 'hash-2' }))).toEqual({ kind: 'inserted' });
+        expect(await store.insert(createRecord('req_2', { idempotencyKey: 'key', requestHash: 'hash-2' }))).toEqual({
+          kind: 'inserted',
+        });
       }, 1));
   });
 }

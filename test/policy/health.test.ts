@@ -1,11 +1,21 @@
 import { describe, expect, test } from 'vitest';
 
 import type { HealthLabel, ProviderState } from '../../src/contract/state.ts';
-import { appendSegment, type HealthEvidence, type HealthSegment, judgeHealth, percentile, uptimePercent } from '../../src/policy/health.ts';
+import {
+  appendSegment,
+  type HealthEvidence,
+  type HealthSegment,
+  judgeHealth,
+  percentile,
+  uptimePercent,
+} from '../../src/policy/health.ts';
 
 const dayMs = 86_400_000;
 
-const state = (changes: Partial<ProviderState> = {}, breaker: Partial<ProviderState['breaker']> = {}): ProviderState => ({
+const state = (
+  changes: Partial<ProviderState> = {},
+  breaker: Partial<ProviderState['breaker']> = {},
+): ProviderState => ({
   breaker: {
     state: 'closed',
     failureCount: 0,
@@ -40,13 +50,48 @@ describe('the label of a provider', () => {
     ['open', state({}, { state: 'open' }), seen, 'unhealthy'],
     ['given up', state({ isDown: true }), seen, 'unhealthy'],
     ['given up before anything was seen', state({ isDown: true }), nothing, 'unhealthy'],
-    ['every credential disabled or exhausted', state({ credentials: [{ id: 'a#1', state: 'disabled' }, { id: 'a#2', state: 'exhausted' }] }), seen, 'unhealthy'],
-    ['one of two credentials disabled', state({ credentials: [{ id: 'a#1', state: 'disabled' }, { id: 'a#2', state: 'usable' }] }), seen, 'healthy'],
+    [
+      'every credential disabled or exhausted',
+      state({
+        credentials: [
+          { id: 'a#1', state: 'disabled' },
+          { id: 'a#2', state: 'exhausted' },
+        ],
+      }),
+      seen,
+      'unhealthy',
+    ],
+    [
+      'one of two credentials disabled',
+      state({
+        credentials: [
+          { id: 'a#1', state: 'disabled' },
+          { id: 'a#2', state: 'usable' },
+        ],
+      }),
+      seen,
+      'healthy',
+    ],
     ['open and gated', state({ gate: 'held' }, { state: 'open' }), seen, 'unhealthy'],
-    ['the last check failed and there was no traffic', state(), { hasEvidence: true, lastCheckPassed: false }, 'degraded'],
-    ['the last check failed and calls succeed', state({}, counts(0, 3)), { hasEvidence: true, lastCheckPassed: false }, 'healthy'],
+    [
+      'the last check failed and there was no traffic',
+      state(),
+      { hasEvidence: true, lastCheckPassed: false },
+      'degraded',
+    ],
+    [
+      'the last check failed and calls succeed',
+      state({}, counts(0, 3)),
+      { hasEvidence: true, lastCheckPassed: false },
+      'healthy',
+    ],
     ['the last check passed', state(), { hasEvidence: true, lastCheckPassed: true }, 'healthy'],
-    ['the last check passed and the breaker is open', state({}, { state: 'open' }), { hasEvidence: true, lastCheckPassed: true }, 'unhealthy'],
+    [
+      'the last check passed and the breaker is open',
+      state({}, { state: 'open' }),
+      { hasEvidence: true, lastCheckPassed: true },
+      'unhealthy',
+    ],
   ])('when %s', (_name, provider, evidence, label) => {
     expect(judgeHealth(provider, evidence)).toBe(label);
   });
@@ -67,7 +112,10 @@ describe('uptime', () => {
   });
 
   test('leaves out the time before anything was known', () => {
-    expect(uptimePercent(segmentsOf(['unknown', 0], ['healthy', 90_000], ['unhealthy', 95_000]), 100_000)).toBeCloseTo(50, 9);
+    expect(uptimePercent(segmentsOf(['unknown', 0], ['healthy', 90_000], ['unhealthy', 95_000]), 100_000)).toBeCloseTo(
+      50,
+      9,
+    );
   });
 
   test('counts a degraded provider as up: it answers', () => {
@@ -101,7 +149,8 @@ describe('uptime', () => {
 
   test('a provider that flaps all day is remembered within bounds', () => {
     let segments: readonly HealthSegment[] = [];
-    for (let index = 0; index < 10_000; index += 1) segments = appendSegment(segments, index % 2 === 0 ? 'healthy' : 'unhealthy', index);
+    for (let index = 0; index < 10_000; index += 1)
+      segments = appendSegment(segments, index % 2 === 0 ? 'healthy' : 'unhealthy', index);
     expect(segments.length).toBeLessThanOrEqual(2_000);
     expect(segments.at(-1)).toEqual({ fromMs: 9_999, label: 'unhealthy' });
   });

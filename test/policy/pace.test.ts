@@ -53,7 +53,7 @@ describe('pacing', () => {
     if (!verdict.isAllowed) throw new Error('expected it to pass');
     const next = takePace(verdict.pace, { perMinute: 600 }, 1, 0);
     // A minute's worth is owed, less the bucket of six seconds.
-    expect(next.isAllowed === false && next.waitMs).toBeCloseTo(minuteMs - 6_000 + minuteMs / 540, 6);
+    expect(!next.isAllowed && next.waitMs).toBeCloseTo(minuteMs - 6_000 + minuteMs / 540, 6);
   });
 
   test('more than a whole bucket does not pass while anything is missing from the bucket', () => {
@@ -74,30 +74,39 @@ describe('pacing', () => {
     expect(drain(correctPace(fresh, { perMinute: 600 }, 1e9), 600, 0).taken).toBe(54);
   });
 
-  test.each([1, 2, 5, 9, 10, 11, 60, 500, 3_500])('with a limit of %d no minute holds more than the limit', (perMinute) => {
-    const takenAtMs: number[] = [];
-    let pace = fresh;
-    for (let nowMs = 0; nowMs < 3 * minuteMs; ) {
-      const verdict = takePace(pace, { perMinute }, 1, nowMs);
-      if (verdict.isAllowed) {
-        takenAtMs.push(nowMs);
-        ({ pace } = verdict);
-      } else {
-        nowMs += Math.max(1, verdict.waitMs);
+  test.each([1, 2, 5, 9, 10, 11, 60, 500, 3_500])(
+    'with a limit of %d no minute holds more than the limit',
+    (perMinute) => {
+      const takenAtMs: number[] = [];
+      let pace = fresh;
+      for (let nowMs = 0; nowMs < 3 * minuteMs;) {
+        const verdict = takePace(pace, { perMinute }, 1, nowMs);
+        if (verdict.isAllowed) {
+          takenAtMs.push(nowMs);
+          ({ pace } = verdict);
+        } else {
+          nowMs += Math.max(1, verdict.waitMs);
+        }
       }
-    }
-    // Of every admission: how many there were in the minute that ends with it.
-    let oldest = 0;
-    const within = takenAtMs.map((atMs, index) => {
-      while ((takenAtMs[oldest] ?? atMs) <= atMs - minuteMs) oldest += 1;
-      return index - oldest + 1;
-    });
-    const most = Math.max(...within);
-    expect(most).toBeLessThanOrEqual(perMinute);
-  });
+      // Of every admission: how many there were in the minute that ends with it.
+      let oldest = 0;
+      const within = takenAtMs.map((atMs, index) => {
+        while ((takenAtMs[oldest] ?? atMs) <= atMs - minuteMs) oldest += 1;
+        return index - oldest + 1;
+      });
+      const most = Math.max(...within);
+      expect(most).toBeLessThanOrEqual(perMinute);
+    },
+  );
 
   test('in any window admissions are at most the burst and what flows in its time', () => {
-    const asks = fc.array(fc.record({ gapMs: fc.oneof(fc.constant(0), fc.nat(200), fc.nat(20_000)), quantity: fc.double({ min: 0.01, max: 1, noNaN: true }) }), { maxLength: 120 });
+    const asks = fc.array(
+      fc.record({
+        gapMs: fc.oneof(fc.constant(0), fc.nat(200), fc.nat(20_000)),
+        quantity: fc.double({ min: 0.01, max: 1, noNaN: true }),
+      }),
+      { maxLength: 120, size: 'max' },
+    );
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5_000 }), asks, (perMinute, sequence) => {
         const { rate, burst } = shapeOf(perMinute);
@@ -117,7 +126,9 @@ describe('pacing', () => {
           for (const { atMs, quantity } of admitted.slice(from)) {
             sum += quantity;
             // A millionth for the rounding that `takePace` allows itself.
-            expect(sum).toBeLessThanOrEqual((burst + rate * (atMs - first.atMs)) * (1 + 1e-6) + rate * 0.002 * admitted.length);
+            expect(sum).toBeLessThanOrEqual(
+              (burst + rate * (atMs - first.atMs)) * (1 + 1e-6) + rate * 0.002 * admitted.length,
+            );
           }
         }
       }),
@@ -127,19 +138,23 @@ describe('pacing', () => {
 
   test('whoever waits as long as told is admitted, so that nobody starves', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 5_000 }), fc.array(fc.integer({ min: 1, max: 2_000 }), { maxLength: 30 }), (perMinute, quantities) => {
-        let pace = fresh;
-        let nowMs = 0;
-        for (const quantity of quantities) {
-          let verdict = takePace(pace, { perMinute }, quantity, nowMs);
-          if (!verdict.isAllowed) {
-            nowMs += verdict.waitMs;
-            verdict = takePace(pace, { perMinute }, quantity, nowMs);
+      fc.property(
+        fc.integer({ min: 1, max: 5_000 }),
+        fc.array(fc.integer({ min: 1, max: 2_000 }), { maxLength: 30, size: 'max' }),
+        (perMinute, quantities) => {
+          let pace = fresh;
+          let nowMs = 0;
+          for (const quantity of quantities) {
+            let verdict = takePace(pace, { perMinute }, quantity, nowMs);
+            if (!verdict.isAllowed) {
+              nowMs += verdict.waitMs;
+              verdict = takePace(pace, { perMinute }, quantity, nowMs);
+            }
+            expect(verdict.isAllowed).toBe(true);
+            if (verdict.isAllowed) ({ pace } = verdict);
           }
-          expect(verdict.isAllowed).toBe(true);
-          if (verdict.isAllowed) ({ pace } = verdict);
-        }
-      }),
+        },
+      ),
       propertyRuns(300),
     );
   });

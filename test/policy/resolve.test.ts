@@ -8,7 +8,11 @@ const provider = (name: string, priority: number, models: readonly string[]): Pr
   createProviderConfig({ name, adapter: 'openai', priority, models: models.map((id) => ({ id })) });
 
 const config: ResolveConfig = {
-  providers: [provider('late', 3, ['shared', 'own']), provider('first', 1, ['shared', 'vendor/deep/model']), provider('open', 2, [])],
+  providers: [
+    provider('late', 3, ['shared', 'own']),
+    provider('first', 1, ['shared', 'vendor/deep/model']),
+    provider('open', 2, []),
+  ],
   inactiveProviders: [
     { name: 'keyless', reason: 'no key', models: [{ id: 'sleeping' }] },
     { name: 'anything', reason: 'disabled', models: [] },
@@ -46,7 +50,11 @@ describe('a model name', () => {
     ['a pin asks one provider', 'late/shared', ['late/shared pin']],
     ['a pinned model may hold slashes', 'first/vendor/deep/model', ['first/vendor/deep/model pin']],
     ['a provider without a list accepts any pin', 'open/whatever', ['open/whatever pin']],
-    ['a model id goes by priority, not by order of configuration', 'shared', ['first/shared model', 'late/shared model']],
+    [
+      'a model id goes by priority, not by order of configuration',
+      'shared',
+      ['first/shared model', 'late/shared model'],
+    ],
     ['a model id may hold slashes', 'vendor/deep/model', ['first/vendor/deep/model model']],
     ['a vendor serves its models without listing them', 'vendored', ['open/vendored model']],
     ['a provider that is left out is known', 'keyless/sleeping', ['keyless/sleeping pin']],

@@ -25,7 +25,8 @@ describe('restart intensity', () => {
 
   test('remembers no more than what lies within the period', () => {
     let restartsAtMs: readonly number[] = [];
-    for (let nowMs = 0; nowMs < 1e6; nowMs += 1_000) ({ restartsAtMs } = countRestart(restartsAtMs, { restartsMax: 3, periodMs: 5_000 }, nowMs));
+    for (let nowMs = 0; nowMs < 1e6; nowMs += 1_000)
+      ({ restartsAtMs } = countRestart(restartsAtMs, { restartsMax: 3, periodMs: 5_000 }, nowMs));
     expect(restartsAtMs).toHaveLength(6);
   });
 });

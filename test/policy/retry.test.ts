@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { backoffMs, chargeFailover, createRetryBucket, creditFirstAttempt, payForRetry, throttleMs } from '../../src/policy/retry.ts';
+import {
+  backoffMs,
+  chargeFailover,
+  createRetryBucket,
+  creditFirstAttempt,
+  payForRetry,
+  throttleMs,
+} from '../../src/policy/retry.ts';
 import { propertyRuns } from '../support/properties.ts';
 
 const config = { maxRetries: 2, baseMs: 500, factor: 2, capMs: 8_000 };
@@ -39,9 +46,14 @@ describe('the wait after a 429', () => {
 
   test('is never shorter than what the provider asked for', () => {
     fc.assert(
-      fc.property(fc.nat(50), fc.nat(10_000_000), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (retry, retryAfterMs, random) => {
-        expect(throttleMs(retry, retryAfterMs, random)).toBeGreaterThanOrEqual(retryAfterMs);
-      }),
+      fc.property(
+        fc.nat(50),
+        fc.nat(10_000_000),
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        (retry, retryAfterMs, random) => {
+          expect(throttleMs(retry, retryAfterMs, random)).toBeGreaterThanOrEqual(retryAfterMs);
+        },
+      ),
       propertyRuns(200),
     );
   });
@@ -97,30 +109,36 @@ describe('the retry bucket', () => {
   });
 
   test('a clock that was read a moment earlier takes nothing away', () => {
-    expect(payForRetry({ tokens: 1, refilledAtMs: 1_000 }, 900)).toEqual({ bucket: { tokens: 0, refilledAtMs: 1_000 }, isPaid: true });
+    expect(payForRetry({ tokens: 1, refilledAtMs: 1_000 }, 900)).toEqual({
+      bucket: { tokens: 0, refilledAtMs: 1_000 },
+      isPaid: true,
+    });
   });
 
   test.each([
     [1, 3],
     [20, 3],
     [1, 8],
-  ])('10,000 first attempts at %d per second and %d tries each, all failing, are amplified to at most 1.2 and the floor', (perSecond, triesMax) => {
-    let bucket = createRetryBucket(0);
-    let attempts = 0;
-    for (let request = 0; request < 10_000; request += 1) {
-      const nowMs = (request * 1_000) / perSecond;
-      bucket = creditFirstAttempt(bucket, nowMs);
-      attempts += 1;
-      for (let retry = 1; retry < triesMax; retry += 1) {
-        const paid = payForRetry(bucket, nowMs);
-        ({ bucket } = paid);
-        if (!paid.isPaid) break;
+  ])(
+    '10,000 first attempts at %d per second and %d tries each, all failing, are amplified to at most 1.2 and the floor',
+    (perSecond, triesMax) => {
+      let bucket = createRetryBucket(0);
+      let attempts = 0;
+      for (let request = 0; request < 10_000; request += 1) {
+        const nowMs = (request * 1_000) / perSecond;
+        bucket = creditFirstAttempt(bucket, nowMs);
         attempts += 1;
+        for (let retry = 1; retry < triesMax; retry += 1) {
+          const paid = payForRetry(bucket, nowMs);
+          ({ bucket } = paid);
+          if (!paid.isPaid) break;
+          attempts += 1;
+        }
       }
-    }
-    const seconds = 10_000 / perSecond;
-    expect(attempts).toBeLessThanOrEqual(1.2 * 10_000 + seconds / 10 + 20);
-    // And the budget is used: it does not work by refusing every retry.
-    expect(attempts).toBeGreaterThan(1.19 * 10_000);
-  });
+      const seconds = 10_000 / perSecond;
+      expect(attempts).toBeLessThanOrEqual(1.2 * 10_000 + seconds / 10 + 20);
+      // And the budget is used: it does not work by refusing every retry.
+      expect(attempts).toBeGreaterThan(1.19 * 10_000);
+    },
+  );
 });

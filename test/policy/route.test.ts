@@ -8,10 +8,19 @@ type Wait = Extract<Admission, { kind: 'wait' }>;
 const ready: Admission = { kind: 'ready', isRamping: false };
 const ramping: Admission = { kind: 'ready', isRamping: true };
 const never: Admission = { kind: 'never', reason: 'no usable credential' };
-const waiting = (reason: Wait['reason'], retryAfterMs: number, canForceProbe = false): Wait => ({ kind: 'wait', reason, retryAfterMs, canForceProbe });
+const waiting = (reason: Wait['reason'], retryAfterMs: number, canForceProbe = false): Wait => ({
+  kind: 'wait',
+  reason,
+  retryAfterMs,
+  canForceProbe,
+});
 
 /** Candidates a, b, c, … with these admissions. */
-const question = (admissions: readonly Admission[], changes: Partial<RouteQuestion> = {}, facts: Partial<CandidateFacts> = {}): RouteQuestion => ({
+const question = (
+  admissions: readonly Admission[],
+  changes: Partial<RouteQuestion> = {},
+  facts: Partial<CandidateFacts> = {},
+): RouteQuestion => ({
   model: 'smart',
   ranked: rankCandidates(
     admissions.map((admission, index) => ({
@@ -62,14 +71,34 @@ describe('the route', () => {
   });
 
   test.each<[string, readonly Admission[], string, string]>([
-    ['everybody open: one forced probe to the one that re-opens first', [open(9_000), open(4_000), open(6_000)], 'enter b forced', 'enter b forced'],
-    ['everybody open, the earliest has had its forced probe', [open(9_000), openSpent(4_000)], 'fail providers-unavailable 4000', 'park a b'],
+    [
+      'everybody open: one forced probe to the one that re-opens first',
+      [open(9_000), open(4_000), open(6_000)],
+      'enter b forced',
+      'enter b forced',
+    ],
+    [
+      'everybody open, the earliest has had its forced probe',
+      [open(9_000), openSpent(4_000)],
+      'fail providers-unavailable 4000',
+      'park a b',
+    ],
     ['open and down: the open one is forced', [never, open(4_000)], 'enter b last forced', 'enter b last forced'],
     ['open and held: waiting for the held one, no forced probe', [open(9_000), held(2_000)], 'park b', 'park a b'],
-    ['open and probing: nobody is forced beside a probe', [open(9_000), waiting('probing', 3_000)], 'fail providers-unavailable 3000', 'park a b'],
+    [
+      'open and probing: nobody is forced beside a probe',
+      [open(9_000), waiting('probing', 3_000)],
+      'fail providers-unavailable 3000',
+      'park a b',
+    ],
     ['restarting', [waiting('restarting', 1_000)], 'park a', 'park a'],
     ['suspended by an operator', [waiting('suspended', 1_000)], 'fail providers-unavailable 1000', 'park a'],
-    ['a probe that ends at once: never told to come back in no time', [waiting('probing', 0)], 'fail providers-unavailable 1000', 'park a'],
+    [
+      'a probe that ends at once: never told to come back in no time',
+      [waiting('probing', 0)],
+      'fail providers-unavailable 1000',
+      'park a',
+    ],
   ])('where nobody is ready: %s', (_name, admissions, sync, asynchronous) => {
     expect(planned(admissions)).toBe(sync);
     expect(planned(admissions, { canWaitForRecovery: true })).toBe(asynchronous);
@@ -79,7 +108,9 @@ describe('the route', () => {
     expect(planned([held(5_000)], { remainingMs: 5_001 })).toBe('park a');
     expect(planned([held(5_000)], { remainingMs: 5_000 })).toBe('fail rate-limited 5000');
     expect(planned([held(3_600_000), held(90_000)], { remainingMs: 60_000 })).toBe('fail rate-limited 90000');
-    expect(planned([held(3_600_000), openSpent(7_000)], { remainingMs: 60_000 })).toBe('fail providers-unavailable 7000');
+    expect(planned([held(3_600_000), openSpent(7_000)], { remainingMs: 60_000 })).toBe(
+      'fail providers-unavailable 7000',
+    );
   });
 
   test('an async request waits for a gate however long it is held', () => {
@@ -106,12 +137,17 @@ describe('where nothing can help', () => {
   });
 
   test('fields of another wire are named, the first one as the parameter at fault', () => {
-    const plan = planRoute(question([ready], { wireFieldNames: ['logit_bias', 'n'] }, { missingFeatures: ['wire:openai'] }));
+    const plan = planRoute(
+      question([ready], { wireFieldNames: ['logit_bias', 'n'] }, { missingFeatures: ['wire:openai'] }),
+    );
     expect(plan).toMatchObject({ kind: 'fail', code: 'invalid-request', param: 'logit_bias' });
     expect(plan.kind === 'fail' && plan.message).toContain('logit_bias, n');
   });
 
   test('an input that is too long for every window is told so', () => {
-    expect(planRoute(question([ready, ready], {}, { contextWindow: 99 }))).toMatchObject({ kind: 'fail', code: 'context-too-long' });
+    expect(planRoute(question([ready, ready], {}, { contextWindow: 99 }))).toMatchObject({
+      kind: 'fail',
+      code: 'context-too-long',
+    });
   });
 });

@@ -74,9 +74,12 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom<Step>({ type: 'success' }, { type: 'failure' }, { type: 'overdue' }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('retract' as const), pick: fc.nat() }) },
-    { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.oneof(fc.nat(12_000), fc.nat(90_000)) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.oneof(fc.nat(12_000), fc.nat(90_000)) }),
+    },
   ),
-  { maxLength: 80 },
+  { maxLength: 80, size: 'max' },
 );
 
 interface Call {

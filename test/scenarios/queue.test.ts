@@ -94,6 +94,7 @@ describe('the bound of the queue', () => {
       return Promise.race([response.then(() => 'answered', (error: { code: string }) => error.code), runtime.clock.settle().then(() => 'admitted')]);
     });
     expect(await Promise.all(outcomes)).toEqual([...Array.from({ length: 20 }, () => 'admitted'), 'queue-full']);
+    await runtime.clock.settle();
     expect(service.queueStatus().lanes[0]).toMatchObject({ waiting: 20, running: 1 });
     expect(await runtime.failure(service.completion(HELLO))).toMatchObject({ code: 'queue-full', retryAfterMs: 1_000 });
     await runtime.run(service.stop({ graceMs: 0 }));

@@ -17,15 +17,32 @@ type Step =
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    { weight: 5, arbitrary: fc.record({ type: fc.constantFrom('insert' as const, 'settle' as const, 'load' as const), id: fc.nat(6) }) },
-    { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.constantFrom(1, 400, 999, 1_000, 1_001, 2_500) }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constantFrom('insert' as const, 'settle' as const, 'load' as const),
+        id: fc.nat(6),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        type: fc.constant('wait' as const),
+        ms: fc.constantFrom(1, 400, 999, 1_000, 1_001, 2_500),
+      }),
+    },
   ),
-  { maxLength: 80 },
+  { maxLength: 80, size: 'max' },
 );
 
 /** The store as one list of everything that ever happened. */
 class NaiveStore {
-  readonly records: { id: string; order: number | undefined; expiresAtMs: number | undefined; isGone: 'no' | 'made-room' | 'forgotten' }[] = [];
+  readonly records: {
+    id: string;
+    order: number | undefined;
+    expiresAtMs: number | undefined;
+    isGone: 'no' | 'made-room' | 'forgotten';
+  }[] = [];
   #settlements = 0;
 
   state(id: string, nowMs: number): 'open' | 'settled' | 'expired' | 'unknown' {
@@ -38,7 +55,9 @@ class NaiveStore {
 
   /** The latest record of every id that is in one of `states`, those settled first in front. */
   all(states: readonly string[], nowMs: number) {
-    const latest = this.records.filter((record, index) => this.records.findLastIndex((known) => known.id === record.id) === index);
+    const latest = this.records.filter(
+      (record, index) => this.records.findLastIndex((known) => known.id === record.id) === index,
+    );
     const found = latest.filter((record) => states.includes(this.state(record.id, nowMs)));
     return found.toSorted((left, right) => (left.order ?? Infinity) - (right.order ?? Infinity));
   }
@@ -89,7 +108,8 @@ describe('the memory store against a list', () => {
           naive.forget(nowMs);
           for (let index = 0; index < 7; index += 1) {
             const loaded = await store.load(`req_${index}`);
-            const seen = loaded.kind === 'found' ? (loaded.record.settlement === undefined ? 'open' : 'settled') : loaded.kind;
+            const seen =
+              loaded.kind === 'found' ? (loaded.record.settlement === undefined ? 'open' : 'settled') : loaded.kind;
             expect(`${index} ${seen}`).toBe(`${index} ${naive.state(`req_${index}`, nowMs)}`);
           }
         }
@@ -105,9 +125,14 @@ describe('the memory store against a list', () => {
       await store.insert(createRecord(`req_${index}`));
       await store.settle(`req_${index}`, failedSettlement, 1);
     }
-    const kinds = await Promise.all(Array.from({ length: 20 }, async (_, index) => (await store.load(`req_${index}`)).kind));
+    const kinds = await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => (await store.load(`req_${index}`)).kind),
+    );
     expect(kinds.filter((kind) => kind === 'found')).toHaveLength(recordsMax);
     expect(kinds.filter((kind) => kind === 'expired')).toHaveLength(recordsMax);
-    expect(kinds.slice(12)).toEqual([...Array.from({ length: 4 }, () => 'expired'), ...Array.from({ length: 4 }, () => 'found')]);
+    expect(kinds.slice(12)).toEqual([
+      ...Array.from({ length: 4 }, () => 'expired'),
+      ...Array.from({ length: 4 }, () => 'found'),
+    ]);
   });
 });

@@ -23,19 +23,30 @@ export const TICK_MS = 1_000;
 export type CounterMachine = ReturnType<typeof createCounterMachine>;
 
 /** `onTick` is called every second while the machine lives. */
-export function createCounterMachine({ onTick = () => {}, isBrokenAtStart = false }: { onTick?: () => void; isBrokenAtStart?: boolean } = {}) {
+export function createCounterMachine({
+  onTick = () => {},
+  isBrokenAtStart = false,
+}: { onTick?: () => void; isBrokenAtStart?: boolean } = {}) {
   return setup({
     types: {} as { context: CounterContext; events: CounterEvent },
     actions: {
       begin: () => {
         if (isBrokenAtStart) throw new Error('broken at start');
       },
-      tick: () => { onTick(); },
-      count: assign(({ context, event }) => (event.type === 'counted' ? { ...context, count: context.count + event.by, seen: [...context.seen, event.by] } : context)),
+      tick: () => {
+        onTick();
+      },
+      count: assign(({ context, event }) =>
+        event.type === 'counted'
+          ? { ...context, count: context.count + event.by, seen: [...context.seen, event.by] }
+          : context,
+      ),
       answer: ({ context, event }) => {
         if (event.type === 'asked') event.reply(context.count);
       },
-      keep: assign(({ context, event }) => (event.type === 'asked.late' ? { ...context, late: [...context.late, event.reply] } : context)),
+      keep: assign(({ context, event }) =>
+        event.type === 'asked.late' ? { ...context, late: [...context.late, event.reply] } : context,
+      ),
       answerLate: ({ context }) => {
         for (const reply of context.late) reply(-1);
       },
@@ -56,6 +67,9 @@ export function createCounterMachine({ onTick = () => {}, isBrokenAtStart = fals
       broke: { actions: 'break' },
       finished: { target: '.over' },
     },
-    states: { counting: { after: { [TICK_MS]: { target: 'counting', reenter: true, actions: 'tick' } } }, over: { type: 'final' } },
+    states: {
+      counting: { after: { [TICK_MS]: { target: 'counting', reenter: true, actions: 'tick' } } },
+      over: { type: 'final' },
+    },
   });
 }

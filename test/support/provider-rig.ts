@@ -51,7 +51,11 @@ export class ProviderRig {
       announce: (name, payload) => {
         this.announced.push({ name, payload });
       },
-      beforeEvent: beforeEvent && ((_actorId, event) => { beforeEvent(event); }),
+      beforeEvent:
+        beforeEvent &&
+        ((_actorId, event) => {
+          beforeEvent(event);
+        }),
     });
     this.start();
   }

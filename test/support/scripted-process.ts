@@ -77,7 +77,8 @@ export class ProcessFactory {
   /** The one living process of this id. */
   the(id: string): ScriptedProcess {
     const [process, ...others] = this.living(id);
-    if (process === undefined || others.length > 0) throw new TypeError(`expected one living ${id}, got: ${this.living(id).length}`);
+    if (process === undefined || others.length > 0)
+      throw new TypeError(`expected one living ${id}, got: ${this.living(id).length}`);
     return process;
   }
 

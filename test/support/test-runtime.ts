@@ -14,15 +14,9 @@ import type { CompletionRequest, RequestOptions } from '../../src/contract/reque
 import type { CompletionResponse } from '../../src/contract/response.ts';
 import type { RequestResult, Service } from '../../src/contract/service.ts';
 import type { ChildState } from '../../src/contract/state.ts';
+import { EVENT_NAMES } from '../../src/runtime/parse-arguments.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { ScriptedProvider } from './scripted-provider.ts';
-
-const EVENT_NAMES = {
-  'request.admitted': 1, 'request.settled': 1, 'attempt.started': 1, 'attempt.failed': 1, 'breaker.opened': 1, 'breaker.halfOpened': 1,
-  'breaker.closed': 1, 'gate.held': 1, 'credential.disabled': 1, 'health.changed': 1, 'check.failed': 1, 'actor.crashed': 1,
-  'actor.restarted': 1, 'provider.gaveUp': 1, 'provider.revived': 1, 'config.reloaded': 1, 'store.failed': 1, 'service.draining': 1,
-  'service.failed': 1, 'listener.failed': 1,
-} as const satisfies Record<EventName, 1>;
 
 type ScriptedInput = Omit<ProviderInput, 'adapter'>;
 type ScriptedModels = Readonly<Record<string, ModelInput | null>>;

@@ -61,7 +61,7 @@ function renderText(request: ParsedCompletion, provider: string, prompt: string)
 }
 
 /** Reads the text of the last message. */
-export function readLastText(messages: readonly Message[]): string {
+function readLastText(messages: readonly Message[]): string {
   return readText(messages.at(-1));
 }
 

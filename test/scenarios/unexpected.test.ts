@@ -78,13 +78,13 @@ describe('an async request between a provider that recovered and one that did no
 
 describe('a provider that is replaced while it works', () => {
   test('reports of the old one mean nothing to the new one', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 4 }, keeper: { models: ['k'] } } });
+    await using runtime = await createTestRuntime({ providers: { a: { retry: { maxRetries: 0 } }, keeper: { models: ['k'] } } });
     const { service, clock } = runtime;
     runtime.provider('a').always = fail('upstream-error', { afterMs: 10_000 });
     const old = rejection(service.completion(HELLO, { timeoutMs: 12_000 }));
     await clock.settle();
     await runtime.reload({ keeper: { models: ['k'] } });
-    await runtime.reload({ a: { concurrency: 4 }, keeper: { models: ['k'] } });
+    await runtime.reload({ a: { retry: { maxRetries: 0 } }, keeper: { models: ['k'] } });
     runtime.provider('a').always = hang();
     const fresh = service.completion(HELLO, { timeoutMs: 60_000 }).catch(() => undefined);
     await clock.advance(11_000);
