@@ -54,7 +54,7 @@ function diagrams(): readonly Diagram[] {
     },
     {
       title: 'cost-tracker',
-      machine: createCostMachine(new MemoryLedger({}), { pending: [], writing: 0, waiting: [] }),
+      machine: createCostMachine({ ledger: new MemoryLedger({}), memory: { pending: [], writing: 0, written: 0, waiting: [] }, announce }),
       text: 'Writes ledger entries in groups; what is not written yet is kept across a crash.',
     },
     {

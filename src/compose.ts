@@ -3,7 +3,7 @@
  * and changes the whole while it runs (`reload`, `updateProvider`). Nothing else knows how the parts are put together.
  */
 import type { BeforeEvent } from './actors/actor.ts';
-import { CostControl } from './actors/cost-tracker.ts';
+import { COST_TRACKER_ID, CostControl } from './actors/cost-tracker.ts';
 import { HealthControl } from './actors/health-monitor.ts';
 import { ProviderControl } from './actors/provider-control.ts';
 import { SupervisorError } from './actors/process.ts';
@@ -149,9 +149,18 @@ class Composition implements ServiceOwner {
   }
 
   async close(): Promise<void> {
+    await this.#flushCosts();
     await this.#tree.stop();
     await Promise.allSettled([...this.#closing.map((close) => close()), ...[...this.#providers.values()].map(({ adapter }) => adapter.close?.())]);
     await this.#runtime.store.close();
+  }
+
+  /** A tree that gave up has nobody left who could write. */
+  async #flushCosts(): Promise<void> {
+    if (this.#registry.find(COST_TRACKER_ID) === undefined) return;
+    await this.#runtime.costs.flush().catch((error: unknown) => {
+      this.#logger.error({ error: String(error) }, 'costs recorded lately are lost');
+    });
   }
 
   #createRuntime(config: ResolvedConfig): Runtime {

@@ -104,16 +104,24 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   call<Value>(createEvent: (reply: Reply<Value>) => EventFromLogic<Machine>, options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Value> {
     const { timeoutMs = CALL_TIMEOUT_MS, signal } = options;
     return new Promise<Value>((resolve, reject) => {
-      let timer: ReturnType<Clock['setTimeout']> | undefined;
+      const ended = (reason: ExitReason) => new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason });
+      const left = () => new SupervisorError('aborted', `the call to actor ${this.id} was aborted`, { cause: signal?.reason });
+      if (this.#exit !== undefined || signal?.aborted === true) {
+        reject(this.#exit === undefined ? left() : ended(this.#exit));
+        return;
+      }
       let position = () => -1;
       const onExit = (reason: ExitReason) => {
-        fail(new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason }));
+        fail(ended(reason));
       };
       const onAbort = () => {
-        fail(new SupervisorError('aborted', `the call to actor ${this.id} was aborted`, { cause: signal?.reason }));
+        fail(left());
       };
+      const timer = this.#clock.setTimeout(() => {
+        fail(new SupervisorError('timeout', `actor ${this.id} did not answer within ${timeoutMs} ms`));
+      }, timeoutMs);
       const finish = () => {
-        if (timer !== undefined) this.#clock.clearTimeout(timer);
+        this.#clock.clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
         this.#exitListeners.delete(onExit);
       };
@@ -123,17 +131,6 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
         if (position() >= 0) this.#mailbox.splice(position(), 1);
         reject(error);
       };
-      if (this.#exit !== undefined) {
-        onExit(this.#exit);
-        return;
-      }
-      if (signal?.aborted === true) {
-        onAbort();
-        return;
-      }
-      timer = this.#clock.setTimeout(() => {
-        fail(new SupervisorError('timeout', `actor ${this.id} did not answer within ${timeoutMs} ms`));
-      }, timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#exitListeners.add(onExit);
       const event = createEvent((value) => {

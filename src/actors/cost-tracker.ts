@@ -14,6 +14,8 @@ import type { Registry } from './registry.ts';
 
 export const COST_TRACKER_ID = 'cost-tracker';
 const GROUP_MAX = 1_000;
+/** Entries that may wait for a ledger that fails. */
+const PENDING_MAX = 10_000;
 const RETRY_MS = 1_000;
 /** How long a summary waits for what was recorded before it. */
 const FLUSH_TIMEOUT_MS = 10_000;
@@ -23,18 +25,33 @@ interface CostMemory {
   readonly pending: readonly LedgerEntry[];
   /** How many of `pending` the write under way holds. */
   readonly writing: number;
-  readonly waiting: readonly Reply<undefined>[];
+  /** How many entries were ever written. */
+  readonly written: number;
+  readonly waiting: readonly Waiting[];
+}
+
+/** Answered when so many entries were written. */
+interface Waiting {
+  readonly untilWritten: number;
+  readonly reply: Reply<undefined>;
 }
 
 type CostEvent =
   | { readonly type: 'entry.recorded'; readonly entry: LedgerEntry }
-  /** Answered when nothing is pending. */
+  /** Answered when everything recorded before it is written. */
   | { readonly type: 'flush.asked'; readonly reply: Reply<undefined> };
 
 export type CostMachine = ReturnType<typeof createCostMachine>;
 
-/** Builds the machine over `ledger`, starting from what the last incarnation had not written. */
-export function createCostMachine(ledger: Ledger, memory: CostMemory) {
+export interface CostMachineDeps {
+  readonly ledger: Ledger;
+  /** What the last incarnation had not written. */
+  readonly memory: CostMemory;
+  readonly announce: Announce;
+}
+
+/** Builds the machine over `ledger`. */
+export function createCostMachine({ ledger, memory, announce }: CostMachineDeps) {
   return setup({
     types: {} as { context: CostMemory; events: CostEvent },
     actors: {
@@ -45,13 +62,28 @@ export function createCostMachine(ledger: Ledger, memory: CostMemory) {
     },
     guards: { hasPending: ({ context }) => context.pending.length > 0 },
     actions: {
-      note: assign(({ context, event }) => (event.type === 'entry.recorded' ? { ...context, pending: [...context.pending, event.entry] } : context)),
-      await: assign(({ context, event }) => (event.type === 'flush.asked' ? { ...context, waiting: [...context.waiting, event.reply] } : context)),
-      forget: assign(({ context }) => ({ ...context, pending: context.pending.slice(context.writing), writing: 0 })),
+      note: assign(({ context, event }) => {
+        if (event.type !== 'entry.recorded') return context;
+        if (context.pending.length < PENDING_MAX) return { ...context, pending: [...context.pending, event.entry] };
+        const { requestId } = event.entry;
+        announce('store.failed', { requestId, operation: 'book', message: `${PENDING_MAX} ledger entries could not be written yet; this one is lost` });
+        return context;
+      }),
+      await: assign(({ context, event }) => {
+        if (event.type !== 'flush.asked') return context;
+        const untilWritten = context.written + context.pending.length;
+        return { ...context, waiting: [...context.waiting, { untilWritten, reply: event.reply }] };
+      }),
+      forget: assign(({ context }) => ({
+        ...context,
+        pending: context.pending.slice(context.writing),
+        written: context.written + context.writing,
+        writing: 0,
+      })),
       answer: assign(({ context }) => {
-        if (context.pending.length > 0) return context;
-        for (const reply of context.waiting) reply(undefined);
-        return { ...context, waiting: [] };
+        const isDue = ({ untilWritten }: Waiting) => untilWritten <= context.written;
+        for (const { reply } of context.waiting.filter(isDue)) reply(undefined);
+        return { ...context, waiting: context.waiting.filter((waiting) => !isDue(waiting)) };
       }),
       begin: assign(({ context }) => ({ ...context, writing: Math.min(GROUP_MAX, context.pending.length) })),
     },
@@ -88,7 +120,7 @@ export interface CostControlDeps {
 export class CostControl {
   readonly #deps: CostControlDeps;
   readonly #mailbag: Mailbag<CostMachine>;
-  #memory: CostMemory = { pending: [], writing: 0, waiting: [] };
+  #memory: CostMemory = { pending: [], writing: 0, written: 0, waiting: [] };
 
   constructor(deps: CostControlDeps) {
     this.#deps = deps;
@@ -96,11 +128,11 @@ export class CostControl {
   }
 
   startActor(incarnation: number): Actor<CostMachine> {
-    const { ledger, clock, beforeEvent } = this.#deps;
+    const { ledger, clock, announce, beforeEvent } = this.#deps;
     return new Actor({
       id: COST_TRACKER_ID,
       incarnation,
-      machine: createCostMachine(ledger, { ...this.#memory, writing: 0 }),
+      machine: createCostMachine({ ledger, memory: { ...this.#memory, writing: 0 }, announce }),
       clock,
       beforeEvent,
       onUndelivered: this.#mailbag.keep,
@@ -124,11 +156,15 @@ export class CostControl {
    * @throws {SwitchgearError} `store-unavailable` when that could not be written in time
    */
   async summary(query: LedgerQuery): Promise<CostSummary> {
-    await this.#flush();
+    await this.flush();
     return this.#deps.ledger.summary(query, this.#deps.clock.wallMs());
   }
 
-  async #flush(): Promise<void> {
+  /**
+   * Waits until everything recorded before this call is written.
+   * @throws {SwitchgearError} `store-unavailable` when it could not be written in time
+   */
+  async flush(): Promise<void> {
     const flushed = Promise.withResolvers<undefined>();
     const timer = this.#deps.clock.setTimeout(() => {
       const message = `costs recorded lately could not be written within ${FLUSH_TIMEOUT_MS} ms; they are kept, ask again later`;

@@ -48,7 +48,9 @@ const querySchema = z.strictObject({
 const patchSchema = z.object({ name: z.string().min(1), patch: z.record(z.string(), z.unknown()) });
 const stopSchema = z.strictObject({ graceMs: z.number().min(0).optional() });
 const subscriptionSchema = z.object({
-  event: z.string().refine((name) => Object.hasOwn(EVENT_NAMES, name), { error: `one of ${Object.keys(EVENT_NAMES).join(', ')}` }),
+  event: z
+    .string()
+    .refine((name) => Object.hasOwn(EVENT_NAMES, name), { error: `one of ${Object.keys(EVENT_NAMES).join(', ')}` }),
   listener: z.custom((value) => typeof value === 'function', 'a function'),
 });
 
@@ -58,13 +60,19 @@ export function checkRequestId(requestId: RequestId): void {
 }
 
 /** @throws {SwitchgearError} `invalid-request` */
-export function parseWait(options: { waitMs?: number; signal?: AbortSignal }): { waitMs?: number; signal?: AbortSignal } {
+export function parseWait(options: { waitMs?: number; signal?: AbortSignal }): {
+  waitMs?: number;
+  signal?: AbortSignal;
+} {
   // `compact` makes undefined fields absent, which is all that the schema allows beyond the type; so below.
   return compact(check(waitSchema, options, 'options')) as { waitMs?: number; signal?: AbortSignal };
 }
 
 /** @throws {SwitchgearError} `invalid-request` */
-export function parseModelFilter(filter: { provider?: string; feature?: string }): { provider?: string; feature?: string } {
+export function parseModelFilter(filter: { provider?: string; feature?: string }): {
+  provider?: string;
+  feature?: string;
+} {
   return compact(check(filterSchema, filter, 'filter')) as { provider?: string; feature?: string };
 }
 

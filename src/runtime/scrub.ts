@@ -8,7 +8,7 @@ const KEY_LENGTH_MIN = 8;
 
 /** The same failure, its message without the key and of bounded length. */
 export function scrubFailure(failure: Failure, { apiKey }: Credential): Failure {
-  const message = String(failure.message);
+  const { message } = failure;
   const clean = apiKey === undefined || apiKey.length < KEY_LENGTH_MIN ? message : message.replaceAll(apiKey, '[key]');
   return { ...failure, message: clean.slice(0, MESSAGE_LENGTH_MAX) };
 }

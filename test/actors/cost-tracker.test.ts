@@ -46,6 +46,7 @@ class Rig {
   readonly ledger = new ScriptedLedger();
   readonly control: CostControl;
   isInjected = false;
+  readonly announced: string[] = [];
   #incarnation = 0;
 
   constructor(ledger?: Ledger) {
@@ -53,7 +54,9 @@ class Rig {
       ledger: ledger ?? this.ledger,
       clock: this.clock,
       registry: this.registry,
-      announce: () => {},
+      announce: (name) => {
+        this.announced.push(name);
+      },
       beforeEvent: (_id, { type }) => {
         if (!this.isInjected || type === 'xstate.init') return;
         this.isInjected = false;
@@ -122,6 +125,32 @@ describe('the cost tracker', () => {
     rig.record(...Array.from({ length: 2_500 }, (_, index) => index));
     expect(await rig.recordCount()).toBe(2_500);
     expect(rig.ledger.groups).toEqual([1, 1_000, 1_000, 499]);
+  });
+
+  test('a summary is answered although recording never pauses', async () => {
+    const rig = new Rig();
+    let attempt = 1;
+    // Each write is followed by another entry before the tracker hears of it.
+    rig.ledger.before = () => {
+      if (attempt < 100) rig.record(++attempt);
+    };
+    rig.record(1);
+    const counted = rig.recordCount();
+    expect(await counted).toBeLessThan(100);
+    expect(rig.clock.nowMs()).toBe(0);
+  });
+
+  test('a ledger that fails for long is waited for with a bounded number of entries, and the loss of more is told', async () => {
+    const rig = new Rig();
+    rig.ledger.before = () => {
+      throw new SwitchgearError('store-unavailable', 'the disk is full');
+    };
+    rig.record(...Array.from({ length: 10_000 }, (_, index) => index));
+    expect(rig.announced).toEqual([]);
+    rig.record(10_000);
+    expect(rig.announced).toEqual(['store.failed']);
+    rig.ledger.before = () => {};
+    expect(await rig.recordCount()).toBe(10_000);
   });
 
   test('a ledger that fails is tried again every second until it has everything', async () => {

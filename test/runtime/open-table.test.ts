@@ -6,14 +6,28 @@ import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 
 function createOpen(clock: VirtualClock, requestId: string): OpenRequest {
   const init: OpenRequestInit = {
-    requestId, mode: 'async', request: { kind: 'completion', model: 'm', messages: [] }, candidates: [], priority: 'normal', tenant: 'default',
-    tags: {}, delivery: 'live', timeoutMs: 1_000, inputTokens: 0, isStored: true, key: { keyMs: 0, sequence: 0 }, sink: undefined,
+    requestId,
+    mode: 'async',
+    request: { kind: 'completion', model: 'm', messages: [] },
+    candidates: [],
+    priority: 'normal',
+    tenant: 'default',
+    tags: {},
+    delivery: 'live',
+    timeoutMs: 1_000,
+    inputTokens: 0,
+    isStored: true,
+    key: { keyMs: 0, sequence: 0 },
+    sink: undefined,
   };
   return new OpenRequest(init, clock);
 }
 
 test('the count of waiting requests is right after any sequence of changes', () => {
-  const change = fc.tuple(fc.integer({ min: 0, max: 9 }), fc.constantFrom('add' as const, 'queued' as const, 'running' as const, 'remove' as const));
+  const change = fc.tuple(
+    fc.integer({ min: 0, max: 9 }),
+    fc.constantFrom('add' as const, 'queued' as const, 'running' as const, 'remove' as const),
+  );
   const property = fc.property(fc.array(change, { maxLength: 100 }), (changes) => {
     const clock = new VirtualClock();
     const table = new OpenTable();

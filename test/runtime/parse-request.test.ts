@@ -11,14 +11,23 @@ describe('a completion request becomes one shape per thing', () => {
     expect(parseCompletion({ messages }, 'smart').model).toBe('smart');
   });
 
-  test.each([['END', ['END']], [['A', 'B'], ['A', 'B']]])('stop %j is %j', (stop, expected) => {
+  test.each([
+    ['END', ['END']],
+    [
+      ['A', 'B'],
+      ['A', 'B'],
+    ],
+  ])('stop %j is %j', (stop, expected) => {
     expect(parse({ stop }).stop).toEqual(expected);
   });
 
   test.each<[NonNullable<CompletionRequest['toolChoice']>, unknown]>([
     ['required', { type: 'required' }],
     [{ name: 'look' }, { type: 'tool', name: 'look' }],
-    [{ type: 'function', function: { name: 'look' } }, { type: 'tool', name: 'look' }],
+    [
+      { type: 'function', function: { name: 'look' } },
+      { type: 'tool', name: 'look' },
+    ],
   ])('toolChoice %j is %j', (toolChoice, expected) => {
     expect(parse({ toolChoice }).toolChoice).toEqual(expected);
   });
@@ -26,8 +35,14 @@ describe('a completion request becomes one shape per thing', () => {
   test.each<[NonNullable<CompletionRequest['responseFormat']>, unknown]>([
     ['json', { type: 'json' }],
     [{ type: 'text' }, { type: 'text' }],
-    [{ type: 'json_schema', json_schema: { schema: { type: 'object' } } }, { type: 'json-schema', name: 'response', schema: { type: 'object' } }],
-    [{ type: 'json_schema', json_schema: { name: 'n', schema: {}, strict: true } }, { type: 'json-schema', name: 'n', schema: {}, strict: true }],
+    [
+      { type: 'json_schema', json_schema: { schema: { type: 'object' } } },
+      { type: 'json-schema', name: 'response', schema: { type: 'object' } },
+    ],
+    [
+      { type: 'json_schema', json_schema: { name: 'n', schema: {}, strict: true } },
+      { type: 'json-schema', name: 'n', schema: {}, strict: true },
+    ],
   ])('responseFormat %j is %j', (responseFormat, expected) => {
     expect(parse({ responseFormat }).responseFormat).toEqual(expected);
   });
@@ -39,8 +54,16 @@ describe('a completion request becomes one shape per thing', () => {
 
   test('what is present and undefined is absent afterwards, at every depth', () => {
     // JavaScript callers pass undefined where the type has no field.
-    const request = { model: 'm', messages: [{ role: 'user', content: 'x', name: undefined }], temperature: undefined } as unknown as CompletionRequest;
-    expect(parseCompletion(request, undefined)).toStrictEqual({ kind: 'completion', model: 'm', messages: [{ role: 'user', content: 'x' }] });
+    const request = {
+      model: 'm',
+      messages: [{ role: 'user', content: 'x', name: undefined }],
+      temperature: undefined,
+    } as unknown as CompletionRequest;
+    expect(parseCompletion(request, undefined)).toStrictEqual({
+      kind: 'completion',
+      model: 'm',
+      messages: [{ role: 'user', content: 'x' }],
+    });
   });
 
   test('the input is not changed', () => {

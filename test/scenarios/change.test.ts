@@ -5,7 +5,9 @@ import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../suppo
 
 describe('updateProvider', () => {
   test('changes a running provider; breaker, queue and requests in flight are kept', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1, priority: 1 }, b: { priority: 2 } } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { concurrency: 1, priority: 1 }, b: { priority: 2 } },
+    });
     const { service, clock } = runtime;
     runtime.provider('a').always = echo(1_000);
     const requests = Array.from({ length: 6 }, (_, index) => service.completion(ask(`r${index}`, 'a/m')));
@@ -14,7 +16,9 @@ describe('updateProvider', () => {
     await clock.advance(1_000);
     expect(runtime.provider('a').peak).toBe(5);
     expect(runtime.provider('a').closed).toBe(1);
-    expect((await runtime.run(Promise.all(requests))).map((response) => response.text)).toEqual(requests.map((_, index) => `a: r${index}`));
+    expect((await runtime.run(Promise.all(requests))).map((response) => response.text)).toEqual(
+      requests.map((_, index) => `a: r${index}`),
+    );
     expect((await runtime.complete()).provider).toBe('b');
     expect(runtime.eventsOf('config.reloaded')).toEqual([{ added: [], removed: [], changed: ['a'] }]);
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
@@ -41,8 +45,14 @@ describe('updateProvider', () => {
   test('with a mistake changes nothing and names it', async () => {
     await using runtime = await createTestRuntime({ providers: { a: { concurrency: 3 } } });
     const { service } = runtime;
-    expect(await rejection(service.updateProvider('a', { concurrency: 0, priority: 9 }))).toMatchObject({ code: 'invalid-config', message: expect.stringContaining('providers.a.concurrency') });
-    expect(await rejection(service.updateProvider('nobody', { priority: 1 }))).toMatchObject({ code: 'invalid-request', param: 'name' });
+    expect(await rejection(service.updateProvider('a', { concurrency: 0, priority: 9 }))).toMatchObject({
+      code: 'invalid-config',
+      message: expect.stringContaining('providers.a.concurrency'),
+    });
+    expect(await rejection(service.updateProvider('nobody', { priority: 1 }))).toMatchObject({
+      code: 'invalid-request',
+      param: 'name',
+    });
     expect(service.providerStates()['a']?.concurrency.limit).toBe(3);
     expect(runtime.eventsOf('config.reloaded')).toEqual([]);
     await service.updateProvider('a', { concurrency: 4 });
@@ -52,7 +62,10 @@ describe('updateProvider', () => {
 
 describe('reload', () => {
   test('adds, changes and removes providers with requests in flight, and loses none of them', async () => {
-    await using runtime = await createTestRuntime({ providers: { keep: { concurrency: 1 }, go: {} }, models: { all: ['go/m', 'keep/m'] } });
+    await using runtime = await createTestRuntime({
+      providers: { keep: { concurrency: 1 }, go: {} },
+      models: { all: ['go/m', 'keep/m'] },
+    });
     const { service, clock } = runtime;
     for (const name of ['keep', 'go']) runtime.provider(name).always = echo(1_000);
     const going = service.completion(ask('going', 'go/m'));
@@ -61,7 +74,11 @@ describe('reload', () => {
     await runtime.reload({ keep: { concurrency: 2 }, come: {} }, { models: { all: ['come/m', 'keep/m'] } });
     runtime.provider('come').always = echo();
     expect((await runtime.run(going)).text).toBe('go: going');
-    expect((await runtime.run(Promise.all(kept))).map((response) => response.text)).toEqual(['keep: kept 0', 'keep: kept 1', 'keep: kept 2']);
+    expect((await runtime.run(Promise.all(kept))).map((response) => response.text)).toEqual([
+      'keep: kept 0',
+      'keep: kept 1',
+      'keep: kept 2',
+    ]);
     expect((await runtime.complete(ask('x', 'all'))).provider).toBe('come');
     expect(await runtime.failure(service.completion(ask('x', 'go/m')))).toMatchObject({ code: 'unknown-model' });
     expect(runtime.eventsOf('config.reloaded')).toEqual([{ added: ['come'], removed: ['go'], changed: ['keep'] }]);
@@ -70,7 +87,10 @@ describe('reload', () => {
   });
 
   test('sends those who wait for a removed provider on to the next candidate, or tells them', async () => {
-    await using runtime = await createTestRuntime({ providers: { go: { concurrency: 1 }, keep: {} }, models: { all: ['go/m', 'keep/m'] } });
+    await using runtime = await createTestRuntime({
+      providers: { go: { concurrency: 1 }, keep: {} },
+      models: { all: ['go/m', 'keep/m'] },
+    });
     runtime.provider('go').always = hang();
     const stuck = rejection(runtime.service.completion(ask('stuck', 'go/m'), { timeoutMs: 5_000 }));
     await runtime.clock.settle();
@@ -110,7 +130,12 @@ describe('stop', () => {
     const stopping = service.stop();
     expect(service.stop({ graceMs: 1 })).toBe(stopping);
     expect(service.state).toBe('draining');
-    const refused = [service.completion(HELLO), service.completionAsync(HELLO), service.completionStream(HELLO).response, service.embedding({ model: 'm', input: 'x' })];
+    const refused = [
+      service.completion(HELLO),
+      service.completionAsync(HELLO),
+      service.completionStream(HELLO).response,
+      service.embedding({ model: 'm', input: 'x' }),
+    ];
     for (const promise of refused) expect(await rejection(promise)).toMatchObject({ code: 'shutting-down' });
     expect(await runtime.run(Promise.all(open))).toHaveLength(5);
     await runtime.run(stopping);
@@ -142,7 +167,10 @@ describe('stop', () => {
     const runtime = await createTestRuntime({ providers: { a: {} } });
     const { service } = runtime;
     runtime.provider('a').always = hang();
-    const submitted = service.completionAsync(HELLO).then(() => 'accepted', (error: { code: string }) => error.code);
+    const submitted = service.completionAsync(HELLO).then(
+      () => 'accepted',
+      (error: { code: string }) => error.code,
+    );
     const stopping = service.stop({ graceMs: 0 });
     expect(['accepted', 'shutting-down']).toContain(await submitted);
     await runtime.run(stopping);
@@ -160,6 +188,7 @@ describe('listeners', () => {
     runtime.service.on('request.settled', () => {
       throw new Error('thrown');
     });
+    // oxlint-disable-next-line typescript/no-misused-promises -- what callers do by mistake is the point
     runtime.service.on('request.settled', async () => {
       await Promise.resolve();
       throw new Error('rejected');
@@ -168,7 +197,10 @@ describe('listeners', () => {
     expect((await runtime.complete()).text).toBe('fine');
     await runtime.clock.settle();
     expect(heard).toEqual(['succeeded']);
-    expect(runtime.eventsOf('listener.failed')).toEqual([{ event: 'request.settled', message: 'thrown' }, { event: 'request.settled', message: 'rejected' }]);
+    expect(runtime.eventsOf('listener.failed')).toEqual([
+      { event: 'request.settled', message: 'thrown' },
+      { event: 'request.settled', message: 'rejected' },
+    ]);
     off();
     await runtime.complete();
     await runtime.clock.settle();

@@ -1,10 +1,31 @@
 /** The sixteen provider faults of the public Failover Bench, seen from the caller's side and from the provider's log. */
 import { describe, expect, test } from 'vitest';
 import type { CompletionResponse, StreamPart } from '../../src/contract/response.ts';
-import { answer, type Behaviour, cut, echo, fail, finish, hang, pause, tokens, when } from '../support/scripted-provider.ts';
-import { ANSWER_NANOS, ask, createTestRuntime, NOTHING_LEFT, PRICED, type TestRuntime } from '../support/test-runtime.ts';
+import {
+  answer,
+  type Behaviour,
+  cut,
+  echo,
+  fail,
+  finish,
+  hang,
+  pause,
+  tokens,
+  when,
+} from '../support/scripted-provider.ts';
+import {
+  ANSWER_NANOS,
+  ask,
+  createTestRuntime,
+  NOTHING_LEFT,
+  PRICED,
+  type TestRuntime,
+} from '../support/test-runtime.ts';
 
-const TWO = { providers: { a: { models: PRICED }, b: { models: { large: { contextWindow: 1_000_000 } } } }, models: { smart: ['a/m', 'b/large'] } };
+const TWO = {
+  providers: { a: { models: PRICED }, b: { models: { large: { contextWindow: 1_000_000 } } } },
+  models: { smart: ['a/m', 'b/large'] },
+};
 const WHOLE = 60;
 const TEXT = Array.from({ length: WHOLE }, (_, index) => `t${index} `).join('');
 
@@ -12,7 +33,9 @@ const create = (seed = 1) => createTestRuntime({ ...TWO, seed });
 const request = ask('x', 'smart');
 const timesOf = (runtime: TestRuntime, name: string) => runtime.provider(name).attempts.map((call) => call.atMs);
 
-async function read(stream: AsyncIterable<StreamPart>): Promise<{ text: string; error: unknown; response: CompletionResponse | undefined }> {
+async function read(
+  stream: AsyncIterable<StreamPart>,
+): Promise<{ text: string; error: unknown; response: CompletionResponse | undefined }> {
   let text = '';
   let response: CompletionResponse | undefined;
   try {
@@ -72,7 +95,10 @@ describe('one provider fails, the caller has an answer', () => {
     await using runtime = await create();
     runtime.provider('a').plan(fail('upstream-error', { status: 500 }));
     const response = await runtime.complete(request);
-    expect(response.attempts.map(({ provider, outcome }) => [provider, outcome])).toEqual([['a', 'failed'], ['a', 'answered']]);
+    expect(response.attempts.map(({ provider, outcome }) => [provider, outcome])).toEqual([
+      ['a', 'failed'],
+      ['a', 'answered'],
+    ]);
   });
 
   test('S04 and S16: 503 for ever: the fallback answers under its own name, and failed attempts are not billed', async () => {
@@ -81,8 +107,17 @@ describe('one provider fails, the caller has an answer', () => {
     runtime.provider('b').always = answer('from b', { usage: { inputTokens: 7, outputTokens: 3 } });
     const response = await runtime.complete(request);
     expect(timesOf(runtime, 'a')).toHaveLength(3);
-    expect(response).toMatchObject({ provider: 'b', model: 'large', text: 'from b', usage: { inputTokens: 7, outputTokens: 3 } });
-    expect(await runtime.run(runtime.service.costSummary())).toMatchObject({ recordCount: 1, totalCost: { usdNanos: 0 }, tokenUsage: { totalTokens: 10 } });
+    expect(response).toMatchObject({
+      provider: 'b',
+      model: 'large',
+      text: 'from b',
+      usage: { inputTokens: 7, outputTokens: 3 },
+    });
+    expect(await runtime.run(runtime.service.costSummary())).toMatchObject({
+      recordCount: 1,
+      totalCost: { usdNanos: 0 },
+      tokenUsage: { totalTokens: 10 },
+    });
   });
 
   test('S05: a reset before any byte is retried', async () => {
@@ -91,14 +126,19 @@ describe('one provider fails, the caller has an answer', () => {
     expect((await runtime.complete(request)).attempts).toHaveLength(2);
   });
 
-  test.each(['completion', 'stream'] as const)('S06: silence is given one attempt (%s), then the fallback answers', async (kind) => {
-    await using runtime = await create();
-    runtime.provider('a').always = hang();
-    const response = await runtime.run(kind === 'stream' ? runtime.service.completionStream(request).response : runtime.service.completion(request));
-    expect(response.provider).toBe('b');
-    expect(runtime.provider('a').attempts).toMatchObject([{ isAborted: true }]);
-    expect(runtime.clock.nowMs()).toBe(kind === 'stream' ? 12_000 : 60_000);
-  });
+  test.each(['completion', 'stream'] as const)(
+    'S06: silence is given one attempt (%s), then the fallback answers',
+    async (kind) => {
+      await using runtime = await create();
+      runtime.provider('a').always = hang();
+      const response = await runtime.run(
+        kind === 'stream' ? runtime.service.completionStream(request).response : runtime.service.completion(request),
+      );
+      expect(response.provider).toBe('b');
+      expect(runtime.provider('a').attempts).toMatchObject([{ isAborted: true }]);
+      expect(runtime.clock.nowMs()).toBe(kind === 'stream' ? 12_000 : 60_000);
+    },
+  );
 
   test('S07: a first token after 20 s is not waited for', async () => {
     await using runtime = await create();
@@ -121,7 +161,11 @@ describe('one provider fails, the caller has an answer', () => {
     await using runtime = await create();
     runtime.provider('a').always = fail('content-filtered', { message: 'violates our policy on fireworks' });
     const error = await runtime.failure(runtime.service.completion(request));
-    expect(error).toMatchObject({ code: 'content-filtered', provider: 'a', message: expect.stringContaining('policy on fireworks') });
+    expect(error).toMatchObject({
+      code: 'content-filtered',
+      provider: 'a',
+      message: expect.stringContaining('policy on fireworks'),
+    });
     expect([...timesOf(runtime, 'a'), ...timesOf(runtime, 'b')]).toHaveLength(1);
   });
 });
@@ -143,7 +187,9 @@ describe.each(BROKEN)('a stream that breaks: %s', (_name, broken) => {
 
   test('delivered whole: the caller gets one whole answer of the fallback', async () => {
     await using runtime = await arrange();
-    const { text, error, response } = await runtime.run(read(runtime.service.completionStream(request, { delivery: 'whole' })));
+    const { text, error, response } = await runtime.run(
+      read(runtime.service.completionStream(request, { delivery: 'whole' })),
+    );
     expect({ text, error }).toEqual({ text: TEXT, error: undefined });
     expect(response?.text).toBe(TEXT);
     expect(runtime.clock.nowMs()).toBeLessThan(45_000);

@@ -51,7 +51,11 @@ const OPTIONS: readonly [unknown, string | undefined][] = [
   [{ timeout: 5 }, 'timeout'],
 ];
 
-const CALLS: readonly [string, (service: Service, wrong: never) => Promise<unknown>, readonly [unknown, string | undefined][]][] = [
+const CALLS: readonly [
+  string,
+  (service: Service, wrong: never) => Promise<unknown>,
+  readonly [unknown, string | undefined][],
+][] = [
   ['completion', (service, wrong) => service.completion(wrong), REQUESTS],
   ['completion options', (service, wrong) => service.completion(HELLO, wrong), OPTIONS],
   ['completionAsync', (service, wrong) => service.completionAsync(wrong), REQUESTS],
@@ -60,23 +64,120 @@ const CALLS: readonly [string, (service: Service, wrong: never) => Promise<unkno
   ['completionStream options', (service, wrong) => service.completionStream(HELLO, wrong).response, OPTIONS],
   ['explain', async (service, wrong) => service.explain(wrong), REQUESTS],
   ['explain options', async (service, wrong) => service.explain(HELLO, wrong), OPTIONS],
-  ['embedding', (service, wrong) => service.embedding(wrong), [
-    [undefined, undefined], [{ model: 'm' }, 'input'], [{ input: 'x' }, 'model'], [{ model: 'm', input: '' }, 'input'], [{ model: 'm', input: [] }, 'input'],
-    [{ model: 'm', input: ['x', ''] }, 'input.1'], [{ model: 'm', input: 'x', dimensions: 0 }, 'dimensions'], [{ model: 'm', input: 'x', size: 1 }, 'size'],
-  ]],
-  ['getResult', (service, wrong) => service.getResult(wrong), [[undefined, 'requestId'], [5, 'requestId'], [{}, 'requestId']]],
-  ['getResult options', (service, wrong) => service.getResult('req_x', wrong), [
-    [null, undefined], [{ waitMs: -1 }, 'waitMs'], [{ waitMs: Number.NaN }, 'waitMs'], [{ waitMs: '5' }, 'waitMs'], [{ signal: {} }, 'signal'],
-  ]],
-  ['cancel', (service, wrong) => service.cancel(wrong), [[undefined, 'requestId'], [null, 'requestId']]],
-  ['listModels', (service, wrong) => service.listModels(wrong), [[null, undefined], [{ provider: 5 }, 'provider'], [{ feature: {} }, 'feature'], [{ vendor: 'x' }, 'vendor']]],
-  ['costSummary', (service, wrong) => service.costSummary(wrong), [[null, undefined], [{ since: 'yesterday' }, 'since'], [{ until: {} }, 'until'], [{ provider: 5 }, 'provider'], [{ day: 1 }, 'day']]],
-  ['testConnection', (service, wrong) => service.testConnection(wrong), [[undefined, 'provider'], ['nobody', 'provider']]],
-  ['updateProvider', (service, wrong) => service.updateProvider(wrong, {}), [[undefined, 'name'], ['nobody', 'name']]],
-  ['updateProvider patch', (service, wrong) => service.updateProvider('a', wrong), [[undefined, 'patch'], [null, 'patch'], ['x', 'patch']]],
-  ['on', async (service, wrong) => service.on(wrong, () => {}), [[undefined, 'event'], ['request.done', 'event']]],
-  ['on listener', async (service, wrong) => service.on('request.settled', wrong), [[undefined, 'listener'], [{}, 'listener']]],
-  ['stop', (service, wrong) => service.stop(wrong), [[null, undefined], [{ graceMs: -1 }, 'graceMs'], [{ graceMs: Number.NaN }, 'graceMs'], [{ graceMs: '5' }, 'graceMs']]],
+  [
+    'embedding',
+    (service, wrong) => service.embedding(wrong),
+    [
+      [undefined, undefined],
+      [{ model: 'm' }, 'input'],
+      [{ input: 'x' }, 'model'],
+      [{ model: 'm', input: '' }, 'input'],
+      [{ model: 'm', input: [] }, 'input'],
+      [{ model: 'm', input: ['x', ''] }, 'input.1'],
+      [{ model: 'm', input: 'x', dimensions: 0 }, 'dimensions'],
+      [{ model: 'm', input: 'x', size: 1 }, 'size'],
+    ],
+  ],
+  [
+    'getResult',
+    (service, wrong) => service.getResult(wrong),
+    [
+      [undefined, 'requestId'],
+      [5, 'requestId'],
+      [{}, 'requestId'],
+    ],
+  ],
+  [
+    'getResult options',
+    (service, wrong) => service.getResult('req_x', wrong),
+    [
+      [null, undefined],
+      [{ waitMs: -1 }, 'waitMs'],
+      [{ waitMs: Number.NaN }, 'waitMs'],
+      [{ waitMs: '5' }, 'waitMs'],
+      [{ signal: {} }, 'signal'],
+    ],
+  ],
+  [
+    'cancel',
+    (service, wrong) => service.cancel(wrong),
+    [
+      [undefined, 'requestId'],
+      [null, 'requestId'],
+    ],
+  ],
+  [
+    'listModels',
+    (service, wrong) => service.listModels(wrong),
+    [
+      [null, undefined],
+      [{ provider: 5 }, 'provider'],
+      [{ feature: {} }, 'feature'],
+      [{ vendor: 'x' }, 'vendor'],
+    ],
+  ],
+  [
+    'costSummary',
+    (service, wrong) => service.costSummary(wrong),
+    [
+      [null, undefined],
+      [{ since: 'yesterday' }, 'since'],
+      [{ until: {} }, 'until'],
+      [{ provider: 5 }, 'provider'],
+      [{ day: 1 }, 'day'],
+    ],
+  ],
+  [
+    'testConnection',
+    (service, wrong) => service.testConnection(wrong),
+    [
+      [undefined, 'provider'],
+      ['nobody', 'provider'],
+    ],
+  ],
+  [
+    'updateProvider',
+    (service, wrong) => service.updateProvider(wrong, {}),
+    [
+      [undefined, 'name'],
+      ['nobody', 'name'],
+    ],
+  ],
+  [
+    'updateProvider patch',
+    (service, wrong) => service.updateProvider('a', wrong),
+    [
+      [undefined, 'patch'],
+      [null, 'patch'],
+      ['x', 'patch'],
+    ],
+  ],
+  [
+    'on',
+    async (service, wrong) => service.on(wrong, () => {}),
+    [
+      [undefined, 'event'],
+      ['request.done', 'event'],
+    ],
+  ],
+  [
+    'on listener',
+    async (service, wrong) => service.on('request.settled', wrong),
+    [
+      [undefined, 'listener'],
+      [{}, 'listener'],
+    ],
+  ],
+  [
+    'stop',
+    (service, wrong) => service.stop(wrong),
+    [
+      [null, undefined],
+      [{ graceMs: -1 }, 'graceMs'],
+      [{ graceMs: Number.NaN }, 'graceMs'],
+      [{ graceMs: '5' }, 'graceMs'],
+    ],
+  ],
 ];
 
 describe.each(CALLS)('%s', (_name, call, inputs) => {
@@ -102,6 +203,12 @@ test('the words of OpenAI are answered with ours', async () => {
 test('no message about wrong input repeats the prompt', async () => {
   await using runtime = await createTestRuntime({ providers: { a: {} } });
   // Wrong on purpose.
-  const wrong = { ...HELLO, messages: [{ role: 'canary-role', content: 'canary-prompt' }, { role: 'user', content: { text: 'canary-prompt' } }] } as never;
+  const wrong = {
+    ...HELLO,
+    messages: [
+      { role: 'canary-role', content: 'canary-prompt' },
+      { role: 'user', content: { text: 'canary-prompt' } },
+    ],
+  } as never;
   expect(JSON.stringify(await rejection(runtime.service.completion(wrong)))).not.toContain('canary-prompt');
 });

@@ -3,7 +3,8 @@ import { echo, fail, hang, when } from '../support/scripted-provider.ts';
 import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection, type TestRuntime } from '../support/test-runtime.ts';
 
 /** Down until `untilMs`, then healthy. */
-const downUntil = (untilMs: number, afterMs = 0) => when(({ clock }) => (clock.nowMs() < untilMs ? fail('connection') : echo(afterMs)));
+const downUntil = (untilMs: number, afterMs = 0) =>
+  when(({ clock }) => (clock.nowMs() < untilMs ? fail('connection') : echo(afterMs)));
 
 describe('a total outage of 90 s', () => {
   test('is outlived by an async low request, with few attempts and a result that can be read again', async () => {
@@ -24,7 +25,9 @@ describe('a total outage of 90 s', () => {
     await using runtime = await createTestRuntime({ providers: { a: { concurrency: 50 } } });
     const provider = runtime.provider('a');
     provider.always = downUntil(90_000, 1_000);
-    const ids = await Promise.all(Array.from({ length: 500 }, (_, index) => runtime.service.completionAsync(ask(`r${index}`), { priority: 'low' })));
+    const ids = await Promise.all(
+      Array.from({ length: 500 }, (_, index) => runtime.service.completionAsync(ask(`r${index}`), { priority: 'low' })),
+    );
     await runtime.clock.advance(90_000);
     const during = provider.attempts.length;
     expect(during).toBeLessThanOrEqual(100);
@@ -35,8 +38,12 @@ describe('a total outage of 90 s', () => {
       curve.push(provider.running);
       return watched(call);
     };
-    const results = await Promise.all(ids.map((id) => runtime.service.getResult(id, { waitMs: 3_600_000 })).map((result) => runtime.run(result)));
-    expect(results.map((result) => result.status === 'succeeded' && result.response.text)).toEqual(ids.map((_, index) => `a: r${index}`));
+    const results = await Promise.all(
+      ids.map((id) => runtime.service.getResult(id, { waitMs: 3_600_000 })).map((result) => runtime.run(result)),
+    );
+    expect(results.map((result) => result.status === 'succeeded' && result.response.text)).toEqual(
+      ids.map((_, index) => `a: r${index}`),
+    );
     expect(curve.slice(0, 3)).toEqual([1, 1, 1]);
     for (const [index, running] of curve.entries()) expect(running).toBeLessThanOrEqual(1 + Math.sqrt(2 * index + 2));
     expect(provider.attempts.length - during).toBeLessThanOrEqual(510);
@@ -74,7 +81,9 @@ describe('when every candidate is open', () => {
     provider.always = fail('connection');
     await openBreaker(runtime);
     const before = { asked: provider.attempts.length, nowMs: runtime.clock.nowMs() };
-    const errors = await Promise.all(Array.from({ length: 20 }, () => runtime.failure(runtime.service.completion(HELLO))));
+    const errors = await Promise.all(
+      Array.from({ length: 20 }, () => runtime.failure(runtime.service.completion(HELLO))),
+    );
     expect(runtime.clock.nowMs()).toBe(before.nowMs);
     expect(provider.attempts.length - before.asked).toBeLessThanOrEqual(1);
     const { code, retryAfterMs = 0 } = errors.at(-1) ?? {};
@@ -120,10 +129,16 @@ describe('when every candidate is open', () => {
 
 describe('an idle provider', () => {
   test('is known to be down by its free checks before a caller pays for it, and comes back by a request only', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { health: { intervalMs: 5_000 } }, b: {} }, models: { smart: ['a/m', 'b/m'] } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { health: { intervalMs: 5_000 } }, b: {} },
+      models: { smart: ['a/m', 'b/m'] },
+    });
     runtime.provider('a').check = fail('connection');
     await runtime.clock.advance(40_000);
-    expect((await runtime.service.healthStatus())['a']).toMatchObject({ status: 'unhealthy', breaker: { state: 'open' } });
+    expect((await runtime.service.healthStatus())['a']).toMatchObject({
+      status: 'unhealthy',
+      breaker: { state: 'open' },
+    });
     runtime.provider('a').always = fail('connection');
     expect((await runtime.complete(ask('x', 'smart'))).attempts).toHaveLength(1);
     runtime.provider('a').check = echo();

@@ -10,9 +10,25 @@ describe('the order of the queue', () => {
     await using runtime = await createTestRuntime(ONE_SLOT);
     runtime.provider('a').always = echo(100);
     const send = (prompt: string, priority: Priority) => runtime.service.completion(ask(prompt), { priority });
-    const order: [string, Priority][] = [['blocker', 'high'], ['l1', 'low'], ['n1', 'normal'], ['l2', 'low'], ['h1', 'high'], ['n2', 'normal'], ['h2', 'high']];
+    const order: [string, Priority][] = [
+      ['blocker', 'high'],
+      ['l1', 'low'],
+      ['n1', 'normal'],
+      ['l2', 'low'],
+      ['h1', 'high'],
+      ['n2', 'normal'],
+      ['h2', 'high'],
+    ];
     await runtime.run(Promise.all(order.map(([prompt, priority]) => send(prompt, priority))));
-    expect(runtime.provider('a').attempts.map((call) => call.prompt)).toEqual(['blocker', 'h1', 'h2', 'n1', 'n2', 'l1', 'l2']);
+    expect(runtime.provider('a').attempts.map((call) => call.prompt)).toEqual([
+      'blocker',
+      'h1',
+      'h2',
+      'n1',
+      'n2',
+      'l1',
+      'l2',
+    ]);
   });
 
   test('is by virtual deadline: a low is overtaken by what comes within 600 s, and by nothing later', async () => {
@@ -31,14 +47,27 @@ describe('the order of the queue', () => {
     await at(600_500, 'high at 600.5', 'high');
     await at(601_500, 'high at 601.5', 'high');
     await runtime.run(Promise.all(promises));
-    expect(runtime.provider('a').attempts.slice(1).map((call) => call.prompt)).toEqual([
-      'normal at 2', 'high at 33', 'normal at 570.5', 'high at 600.5', 'low at 1', 'normal at 571.5', 'high at 601.5',
+    expect(
+      runtime
+        .provider('a')
+        .attempts.slice(1)
+        .map((call) => call.prompt),
+    ).toEqual([
+      'normal at 2',
+      'high at 33',
+      'normal at 570.5',
+      'high at 600.5',
+      'low at 1',
+      'normal at 571.5',
+      'high at 601.5',
     ]);
   });
 
   test('makes a high behind twenty lows the very next, also while the provider is paced', async () => {
     await using runtime = await createTestRuntime({ providers: { a: { rateLimit: { requestsPerMinute: 20 } } } });
-    const lows = Array.from({ length: 20 }, (_, index) => runtime.service.completion(ask(`low ${index}`), { priority: 'low' }));
+    const lows = Array.from({ length: 20 }, (_, index) =>
+      runtime.service.completion(ask(`low ${index}`), { priority: 'low' }),
+    );
     await runtime.clock.advance(4_000);
     const sent = runtime.provider('a').attempts.length;
     const high = runtime.service.completion(ask('high'), { priority: 'high' });
@@ -62,9 +91,13 @@ describe('the order of the queue', () => {
 
 describe('lanes', () => {
   test('a provider that stands still blocks no other', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1, models: ['x'] }, b: { models: ['y'] } } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { concurrency: 1, models: ['x'] }, b: { models: ['y'] } },
+    });
     runtime.provider('a').always = hang();
-    const stuck = Array.from({ length: 50 }, () => runtime.service.completion(ask('x', 'x'), { timeoutMs: 60_000 }).catch(() => undefined));
+    const stuck = Array.from({ length: 50 }, () =>
+      runtime.service.completion(ask('x', 'x'), { timeoutMs: 60_000 }).catch(() => undefined),
+    );
     await runtime.clock.settle();
     for (let index = 0; index < 20; index++) expect((await runtime.complete(ask('y', 'y'))).latency.totalMs).toBe(0);
     await runtime.run(Promise.all(stuck));
@@ -82,30 +115,54 @@ describe('lanes', () => {
 });
 
 describe('the bound of the queue', () => {
-  test.each(['sync', 'async', 'stream'] as const)('admits %s request n and refuses n+1 with queue-full at once', async (mode) => {
-    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } }, service: { queueDepthMax: 20 } });
-    const { service } = runtime;
-    runtime.provider('a').always = hang();
-    const running = service.completion(ask('running')).catch(() => undefined);
-    await runtime.clock.settle();
-    const outcomes = Array.from({ length: 21 }, (_, index) => {
-      if (mode === 'async') return service.completionAsync(ask(`r${index}`)).then(() => 'admitted', (error: { code: string }) => error.code);
-      const response = mode === 'sync' ? service.completion(ask(`r${index}`)) : service.completionStream(ask(`r${index}`)).response;
-      return Promise.race([response.then(() => 'answered', (error: { code: string }) => error.code), runtime.clock.settle().then(() => 'admitted')]);
-    });
-    expect(await Promise.all(outcomes)).toEqual([...Array.from({ length: 20 }, () => 'admitted'), 'queue-full']);
-    await runtime.clock.settle();
-    expect(service.queueStatus().lanes[0]).toMatchObject({ waiting: 20, running: 1 });
-    expect(await runtime.failure(service.completion(HELLO))).toMatchObject({ code: 'queue-full', retryAfterMs: 1_000 });
-    await runtime.run(service.stop({ graceMs: 0 }));
-    await running;
-    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
-  });
+  test.each(['sync', 'async', 'stream'] as const)(
+    'admits %s request n and refuses n+1 with queue-full at once',
+    async (mode) => {
+      await using runtime = await createTestRuntime({
+        providers: { a: { concurrency: 1 } },
+        service: { queueDepthMax: 20 },
+      });
+      const { service } = runtime;
+      runtime.provider('a').always = hang();
+      const running = service.completion(ask('running')).catch(() => undefined);
+      await runtime.clock.settle();
+      const outcomes = Array.from({ length: 21 }, (_, index) => {
+        if (mode === 'async')
+          return service.completionAsync(ask(`r${index}`)).then(
+            () => 'admitted',
+            (error: { code: string }) => error.code,
+          );
+        const response =
+          mode === 'sync' ? service.completion(ask(`r${index}`)) : service.completionStream(ask(`r${index}`)).response;
+        return Promise.race([
+          response.then(
+            () => 'answered',
+            (error: { code: string }) => error.code,
+          ),
+          runtime.clock.settle().then(() => 'admitted'),
+        ]);
+      });
+      expect(await Promise.all(outcomes)).toEqual([...Array.from({ length: 20 }, () => 'admitted'), 'queue-full']);
+      await runtime.clock.settle();
+      expect(service.queueStatus().lanes[0]).toMatchObject({ waiting: 20, running: 1 });
+      expect(await runtime.failure(service.completion(HELLO))).toMatchObject({
+        code: 'queue-full',
+        retryAfterMs: 1_000,
+      });
+      await runtime.run(service.stop({ graceMs: 0 }));
+      await running;
+      expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+    },
+  );
 });
 
 describe('requests that leave', () => {
   test.each([1, 2, 3])('a thousand random aborts and cancels leave nothing behind (seed %i)', async (seed) => {
-    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 10 }, b: { concurrency: 5 } }, models: { ab: ['a/m', 'b/m'], ba: ['b/m', 'a/m'] }, seed });
+    await using runtime = await createTestRuntime({
+      providers: { a: { concurrency: 10 }, b: { concurrency: 5 } },
+      models: { ab: ['a/m', 'b/m'], ba: ['b/m', 'a/m'] },
+      seed,
+    });
     const { service, clock } = runtime;
     for (const name of ['a', 'b']) runtime.provider(name).always = tokens(5, 40, finish());
     await clock.advance(10);
@@ -114,10 +171,20 @@ describe('requests that leave', () => {
       const model = index % 2 === 0 ? 'ab' : 'ba';
       const leaveAtMs = Math.floor(clock.random() * 6_000);
       const leaving = new AbortController();
-      clock.setTimeout(() => { leaving.abort(); }, leaveAtMs);
+      clock.setTimeout(() => {
+        leaving.abort();
+      }, leaveAtMs);
       const options = { signal: leaving.signal };
-      if (index % 3 === 0) return service.completion(ask(`r${index}`, model), options).then(() => 'answered', (error: { code: string }) => error.code);
-      if (index % 3 === 1) return service.completionStream(ask(`r${index}`, model), options).response.then(() => 'answered', (error: { code: string }) => error.code);
+      if (index % 3 === 0)
+        return service.completion(ask(`r${index}`, model), options).then(
+          () => 'answered',
+          (error: { code: string }) => error.code,
+        );
+      if (index % 3 === 1)
+        return service.completionStream(ask(`r${index}`, model), options).response.then(
+          () => 'answered',
+          (error: { code: string }) => error.code,
+        );
       return service.completionAsync(ask(`r${index}`, model)).then(async (requestId) => {
         clock.setTimeout(() => void service.cancel(requestId), leaveAtMs);
         const { status } = await service.getResult(requestId, { waitMs: 600_000 });
@@ -131,7 +198,8 @@ describe('requests that leave', () => {
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
     expect([runtime.provider('a').running, runtime.provider('b').running]).toEqual([0, 0]);
     expect(clock.pendingTimers).toBe(timers);
-    for (const state of Object.values(service.providerStates())) expect(state.breaker).toMatchObject({ state: 'closed', failureCount: 0 });
+    for (const state of Object.values(service.providerStates()))
+      expect(state.breaker).toMatchObject({ state: 'closed', failureCount: 0 });
   });
 
   test('a caller who leaves stops the upstream call at once; one who submitted does not', async () => {
@@ -151,16 +219,25 @@ describe('requests that leave', () => {
 
 describe('pacing', () => {
   test.each([10, 60, 600])('at %i requests per minute no minute holds more than that', async (requestsPerMinute) => {
-    await using runtime = await createTestRuntime({ providers: { a: { rateLimit: { requestsPerMinute }, concurrency: 1_000 } }, service: { timeoutMs: 7_200_000 } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { rateLimit: { requestsPerMinute }, concurrency: 1_000 } },
+      service: { timeoutMs: 7_200_000 },
+    });
     const count = Math.ceil(requestsPerMinute * 2.5);
     await runtime.run(Promise.all(Array.from({ length: count }, () => runtime.service.completion(HELLO))));
     const times = runtime.provider('a').attempts.map((call) => call.atMs);
-    for (const from of times) expect(times.filter((atMs) => atMs >= from && atMs < from + 60_000).length).toBeLessThanOrEqual(requestsPerMinute);
+    for (const from of times)
+      expect(times.filter((atMs) => atMs >= from && atMs < from + 60_000).length).toBeLessThanOrEqual(
+        requestsPerMinute,
+      );
     expect(runtime.clock.nowMs()).toBeLessThan((count / (requestsPerMinute * 0.8)) * 60_000);
   });
 
   test('tokens that a call did not use are given back', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { rateLimit: { tokensPerMinute: 60_000 } } }, service: { timeoutMs: 7_200_000 } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { rateLimit: { tokensPerMinute: 60_000 } } },
+      service: { timeoutMs: 7_200_000 },
+    });
     const requests = Array.from({ length: 100 }, () => runtime.service.completion({ ...HELLO, maxTokens: 5_000 }));
     await runtime.run(Promise.all(requests));
     // Taken as they were asked for, 100 × 5,000 tokens would have taken nine minutes.
@@ -168,9 +245,13 @@ describe('pacing', () => {
   });
 
   test('one attempt takes one token of the rate, also when it waited in line and others left', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { rateLimit: { requestsPerMinute: 60 }, concurrency: 1 } } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { rateLimit: { requestsPerMinute: 60 }, concurrency: 1 } },
+    });
     const leaving = new AbortController();
-    const leavers = Array.from({ length: 30 }, () => runtime.service.completion(HELLO, { signal: leaving.signal, priority: 'low' }).catch(() => undefined));
+    const leavers = Array.from({ length: 30 }, () =>
+      runtime.service.completion(HELLO, { signal: leaving.signal, priority: 'low' }).catch(() => undefined),
+    );
     await runtime.clock.advance(1);
     leaving.abort();
     await runtime.run(Promise.all(leavers));

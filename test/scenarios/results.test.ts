@@ -15,7 +15,11 @@ describe('getResult', () => {
     expect(await service.getResult(second)).toEqual({ requestId: second, status: 'queued' });
     await clock.advance(2_000);
     const result = await service.getResult(second);
-    expect(result).toMatchObject({ requestId: second, status: 'succeeded', response: { requestId: second, text: 'a: 2', latency: { queuedMs: 1_000, totalMs: 2_000 } } });
+    expect(result).toMatchObject({
+      requestId: second,
+      status: 'succeeded',
+      response: { requestId: second, text: 'a: 2', latency: { queuedMs: 1_000, totalMs: 2_000 } },
+    });
     for (let index = 0; index < 3; index++) expect(await service.getResult(second)).toEqual(result);
   });
 
@@ -26,14 +30,20 @@ describe('getResult', () => {
     const requestId = await service.completionAsync(HELLO);
     const timers = clock.pendingTimers;
     const leaving = new AbortController();
-    const [short, long, left] = [{ waitMs: 1_000 }, { waitMs: 60_000 }, { waitMs: 60_000, signal: leaving.signal }].map((options) => {
-      const wait = service.getResult(requestId, options).then(({ status }) => ({ status, atMs: clock.nowMs() }));
-      return wait;
-    });
+    const [short, long, left] = [{ waitMs: 1_000 }, { waitMs: 60_000 }, { waitMs: 60_000, signal: leaving.signal }].map(
+      (options) => {
+        const wait = service.getResult(requestId, options).then(({ status }) => ({ status, atMs: clock.nowMs() }));
+        return wait;
+      },
+    );
     await clock.advance(2_000);
     leaving.abort();
     await clock.advance(10_000);
-    expect(await Promise.all([short, long, left])).toEqual([{ status: 'running', atMs: 1_000 }, { status: 'succeeded', atMs: 5_000 }, { status: 'running', atMs: 2_000 }]);
+    expect(await Promise.all([short, long, left])).toEqual([
+      { status: 'running', atMs: 1_000 },
+      { status: 'succeeded', atMs: 5_000 },
+      { status: 'running', atMs: 2_000 },
+    ]);
     expect(clock.pendingTimers).toBeLessThanOrEqual(timers);
   });
 
@@ -42,7 +52,16 @@ describe('getResult', () => {
     runtime.provider('a').always = fail('invalid-request', { message: 'no such temperature' });
     const requestId = await runtime.service.completionAsync(HELLO);
     const result = await runtime.result(requestId);
-    expect(result).toMatchObject({ status: 'failed', error: { name: 'SwitchgearError', code: 'invalid-request', requestId, provider: 'a', attempts: [{ outcome: 'refused' }] } });
+    expect(result).toMatchObject({
+      status: 'failed',
+      error: {
+        name: 'SwitchgearError',
+        code: 'invalid-request',
+        requestId,
+        provider: 'a',
+        attempts: [{ outcome: 'refused' }],
+      },
+    });
   });
 
   test('tells an unknown id from an expired one', async () => {
@@ -63,10 +82,21 @@ describe('cancel', () => {
     await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
     const { service, clock } = runtime;
     runtime.provider('a').plan(hang());
-    const [running, queued] = [await service.completionAsync(ask('running')), await service.completionAsync(ask('queued'))];
+    const [running, queued] = [
+      await service.completionAsync(ask('running')),
+      await service.completionAsync(ask('queued')),
+    ];
     await clock.settle();
-    expect(await Promise.all([service.cancel(queued), service.cancel(running), service.cancel(running)])).toEqual([true, true, true]);
-    for (const id of [running, queued]) expect(await service.getResult(id)).toMatchObject({ status: 'cancelled', error: { code: 'cancelled', requestId: id } });
+    expect(await Promise.all([service.cancel(queued), service.cancel(running), service.cancel(running)])).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    for (const id of [running, queued])
+      expect(await service.getResult(id)).toMatchObject({
+        status: 'cancelled',
+        error: { code: 'cancelled', requestId: id },
+      });
     expect(runtime.provider('a').attempts).toMatchObject([{ prompt: 'running', isAborted: true }]);
     const done = await service.completionAsync(HELLO);
     await runtime.result(done);
@@ -103,7 +133,9 @@ describe('an idempotency key', () => {
   test('gives a hundred concurrent sync callers the same answer, and later ones too', async () => {
     await using runtime = await createTestRuntime(ONE);
     runtime.provider('a').always = echo(100);
-    const responses = await runtime.run(Promise.all(Array.from({ length: 100 }, () => runtime.service.completion(HELLO, keyed))));
+    const responses = await runtime.run(
+      Promise.all(Array.from({ length: 100 }, () => runtime.service.completion(HELLO, keyed))),
+    );
     const later = await runtime.complete(HELLO, keyed);
     expect(new Set([...responses, later].map((response) => response.requestId)).size).toBe(1);
     expect(later.text).toBe('a: hello');
@@ -113,8 +145,13 @@ describe('an idempotency key', () => {
   test('with another request is a conflict; so is the same request with other fallbacks', async () => {
     await using runtime = await createTestRuntime({ providers: { a: {}, b: {} } });
     const requestId = await runtime.service.completionAsync(HELLO, keyed);
-    expect(await rejection(runtime.service.completionAsync(ask('other'), keyed))).toMatchObject({ code: 'idempotency-conflict', requestId });
-    expect(await rejection(runtime.service.completion(HELLO, { ...keyed, fallbacks: 'none' }))).toMatchObject({ code: 'idempotency-conflict' });
+    expect(await rejection(runtime.service.completionAsync(ask('other'), keyed))).toMatchObject({
+      code: 'idempotency-conflict',
+      requestId,
+    });
+    expect(await rejection(runtime.service.completion(HELLO, { ...keyed, fallbacks: 'none' }))).toMatchObject({
+      code: 'idempotency-conflict',
+    });
     expect(await runtime.service.completionAsync(HELLO, { ...keyed, tenant: 'other' })).not.toBe(requestId);
     expect(await runtime.service.completionAsync({ messages: HELLO.messages, model: 'm' }, keyed)).toBe(requestId);
   });
@@ -123,7 +160,10 @@ describe('an idempotency key', () => {
     await using runtime = await createTestRuntime(ONE);
     runtime.provider('a').plan(fail('invalid-request'));
     const first = await runtime.failure(runtime.service.completion(HELLO, keyed));
-    expect(await runtime.failure(runtime.service.completion(HELLO, keyed))).toMatchObject({ code: 'invalid-request', requestId: first.requestId });
+    expect(await runtime.failure(runtime.service.completion(HELLO, keyed))).toMatchObject({
+      code: 'invalid-request',
+      requestId: first.requestId,
+    });
   });
 
   test('lets a caller who joins keep a deadline and a signal of its own', async () => {
@@ -133,7 +173,10 @@ describe('an idempotency key', () => {
     await runtime.clock.settle();
     const leaving = new AbortController();
     const left = rejection(runtime.service.completion(HELLO, { ...keyed, signal: leaving.signal }));
-    const late = rejection(runtime.service.completion(HELLO, { ...keyed, timeoutMs: 1_000 })).then((error) => ({ code: error.code, atMs: runtime.clock.nowMs() }));
+    const late = rejection(runtime.service.completion(HELLO, { ...keyed, timeoutMs: 1_000 })).then((error) => ({
+      code: error.code,
+      atMs: runtime.clock.nowMs(),
+    }));
     leaving.abort();
     await runtime.clock.advance(5_000);
     expect(await left).toMatchObject({ code: 'cancelled' });
@@ -152,7 +195,10 @@ describe('an idempotency key', () => {
 
   test('is refused on a stream', async () => {
     await using runtime = await createTestRuntime(ONE);
-    expect(await rejection(runtime.service.completionStream(HELLO, keyed).response)).toMatchObject({ code: 'invalid-request', param: 'idempotencyKey' });
+    expect(await rejection(runtime.service.completionStream(HELLO, keyed).response)).toMatchObject({
+      code: 'invalid-request',
+      param: 'idempotencyKey',
+    });
   });
 });
 
@@ -162,8 +208,21 @@ describe('embedding', () => {
     runtime.provider('a').always = fail('broken');
     runtime.provider('b').plan(fail('connection'), answer('', { usage: { inputTokens: 4 }, finishReason: 'stop' }));
     const response = await runtime.run(runtime.service.embedding({ model: 'embed', input: ['one', 'three'] }));
-    expect(response).toMatchObject({ kind: 'embedding', provider: 'b', model: 'm', vectors: [[3, 1], [5, 1]], usage: { inputTokens: 4 } });
-    expect(response.attempts.map(({ provider, outcome }) => `${provider} ${outcome}`)).toEqual(['a failed', 'b failed', 'b answered']);
+    expect(response).toMatchObject({
+      kind: 'embedding',
+      provider: 'b',
+      model: 'm',
+      vectors: [
+        [3, 1],
+        [5, 1],
+      ],
+      usage: { inputTokens: 4 },
+    });
+    expect(response.attempts.map(({ provider, outcome }) => `${provider} ${outcome}`)).toEqual([
+      'a failed',
+      'b failed',
+      'b answered',
+    ]);
   });
 
   test('passes over providers that cannot embed', async () => {

@@ -7,14 +7,19 @@ const TWO = { providers: { a: {}, b: {} }, models: { smart: ['a/m', 'b/m'] } };
 
 describe('candidates', () => {
   test('an alias is tried in the order it lists its candidates', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { priority: 1 }, b: { priority: 9 } }, models: { smart: ['b/m', 'a/m'] } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { priority: 1 }, b: { priority: 9 } },
+      models: { smart: ['b/m', 'a/m'] },
+    });
     expect((await runtime.complete(ask('x', 'smart'))).provider).toBe('b');
     runtime.provider('b').always = fail('broken');
     expect((await runtime.complete(ask('x', 'smart'))).provider).toBe('a');
   });
 
   test('a bare model id is tried at every provider that lists it, lowest priority first', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { priority: 3 }, b: { priority: 1 }, c: { priority: 2 }, d: { models: ['other'], priority: 0 } } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { priority: 3 }, b: { priority: 1 }, c: { priority: 2 }, d: { models: ['other'], priority: 0 } },
+    });
     for (const name of ['b', 'c']) runtime.provider(name).always = fail('broken');
     const response = await runtime.complete(HELLO);
     expect(response.attempts.map((attempt) => attempt.provider)).toEqual(['b', 'c', 'a']);
@@ -31,7 +36,10 @@ describe('candidates', () => {
   });
 
   test('fallbacks are tried after the candidates of the model, each once', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: {}, b: {}, c: {} }, models: { pair: ['b/m', 'a/m'] } });
+    await using runtime = await createTestRuntime({
+      providers: { a: {}, b: {}, c: {} },
+      models: { pair: ['b/m', 'a/m'] },
+    });
     for (const name of ['a', 'b']) runtime.provider(name).always = fail('broken');
     const response = await runtime.complete(ask('x', 'a/m'), { fallbacks: ['pair', 'c/m'] });
     expect(response.attempts.map((attempt) => attempt.provider)).toEqual(['a', 'b', 'c']);
@@ -40,7 +48,9 @@ describe('candidates', () => {
   test.each([['none' as const], [[]]])('fallbacks %j leave the first candidate only', async (fallbacks) => {
     await using runtime = await createTestRuntime(TWO);
     runtime.provider('a').always = fail('broken');
-    expect(await runtime.failure(runtime.service.completion(ask('x', 'smart'), { fallbacks }))).toMatchObject({ code: 'provider-error' });
+    expect(await runtime.failure(runtime.service.completion(ask('x', 'smart'), { fallbacks }))).toMatchObject({
+      code: 'provider-error',
+    });
     expect(runtime.provider('b').attempts).toEqual([]);
   });
 
@@ -49,7 +59,9 @@ describe('candidates', () => {
     const error = await runtime.failure(runtime.service.completion(ask('x', 'nope')));
     expect(error).toMatchObject({ code: 'unknown-model', param: 'model' });
     expect(error.message).toMatch(/smart.*a\/m/);
-    expect(await runtime.failure(runtime.service.completion(HELLO, { fallbacks: ['nope'] }))).toMatchObject({ code: 'unknown-model' });
+    expect(await runtime.failure(runtime.service.completion(HELLO, { fallbacks: ['nope'] }))).toMatchObject({
+      code: 'unknown-model',
+    });
     expect(runtime.provider('a').attempts).toEqual([]);
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   });
@@ -66,7 +78,9 @@ describe('candidates', () => {
   });
 });
 
-const KINDS = (Object.keys(FAILURE_POLICY) as FailureKind[]).filter((kind) => !['deadline', 'deadline-overdue', 'abandoned'].includes(kind));
+const KINDS = (Object.keys(FAILURE_POLICY) as FailureKind[]).filter(
+  (kind) => !['deadline', 'deadline-overdue', 'abandoned'].includes(kind),
+);
 
 describe.each(KINDS)('a provider that always fails with %s', (kind) => {
   const meaning = FAILURE_POLICY[kind];
@@ -80,7 +94,12 @@ describe.each(KINDS)('a provider that always fails with %s', (kind) => {
     if (hasFallback) {
       const response = await runtime.run(asked);
       expect(response.provider).toBe('b');
-      expect(response.attempts.at(0)).toMatchObject({ provider: 'a', outcome: meaning.outcome, code: meaning.code, message: 'the reason' });
+      expect(response.attempts.at(0)).toMatchObject({
+        provider: 'a',
+        outcome: meaning.outcome,
+        code: meaning.code,
+        message: 'the reason',
+      });
     } else {
       const error = await runtime.failure(asked);
       expect(error).toMatchObject({ code: meaning.code, provider: 'a' });
@@ -136,11 +155,15 @@ describe('retries', () => {
     await runtime.run(Promise.all(requests));
     const attempts = runtime.provider('a').attempts.length;
     expect(attempts).toBeLessThanOrEqual(301 * 1.2 + runtime.clock.nowMs() / 10_000 + 20);
-    expect(attempts).toBeGreaterThan(301 + 20);
+    // A budget that charged a retry twice would allow half as many.
+    expect(attempts).toBeGreaterThan(301 * 1.2 + 10);
   });
 
   test('a backoff holds no slot', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1, retry: { baseMs: 8_000, capMs: 8_000 } } }, seed: 3 });
+    await using runtime = await createTestRuntime({
+      providers: { a: { concurrency: 1, retry: { baseMs: 8_000, capMs: 8_000 } } },
+      seed: 3,
+    });
     runtime.provider('a').plan(fail('connection'));
     const first = runtime.service.completion(ask('first'));
     await runtime.clock.settle();

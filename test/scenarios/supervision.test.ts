@@ -1,10 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { echo, fail, hang, when } from '../support/scripted-provider.ts';
 import { type StrayErrors, watchStrayErrors } from '../support/stray-errors.ts';
-import { ANSWER_NANOS, ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection, PRICED, type TestRuntime } from '../support/test-runtime.ts';
+import {
+  ANSWER_NANOS,
+  ask,
+  createTestRuntime,
+  HELLO,
+  NOTHING_LEFT,
+  rejection,
+  PRICED,
+  type TestRuntime,
+} from '../support/test-runtime.ts';
 import { sendTraffic } from '../support/traffic.ts';
 
-const TWO = { providers: { a: { models: PRICED, concurrency: 8 }, b: { models: PRICED, concurrency: 8 } }, models: { ab: ['a/m', 'b/m'], ba: ['b/m', 'a/m'] } };
+const TWO = {
+  providers: { a: { models: PRICED, concurrency: 8 }, b: { models: PRICED, concurrency: 8 } },
+  models: { ab: ['a/m', 'b/m'], ba: ['b/m', 'a/m'] },
+};
 const ACTORS = ['service', 'cost-tracker', 'health-monitor', 'a', 'b'];
 const POINTS = [1, 2, 3, 4, 5, 7, 10, 14, 20, 29, 41, 57, 80, 111, 150, 200];
 
@@ -12,13 +24,7 @@ let stray: StrayErrors;
 beforeEach(() => {
   stray = watchStrayErrors();
 });
-afterEach(async () => {
-  await new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-  stray[Symbol.dispose]();
-  expect(stray.errors).toEqual([]);
-});
+afterEach(() => stray.finish());
 
 const isActor = (actor: string, id: string) => actor === id || actor === `provider/${id}`;
 
@@ -39,25 +45,36 @@ async function expectAllRight(runtime: TestRuntime, ended: Awaited<ReturnType<ty
   expect(new Set(settled).size).toBe(ended.length);
   expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   const { totalCost, recordCount, costByProvider } = await runtime.run(runtime.service.costSummary());
-  expect({ nanos: totalCost.usdNanos, recordCount }).toEqual({ nanos: ended.length * ANSWER_NANOS, recordCount: ended.length });
+  expect({ nanos: totalCost.usdNanos, recordCount }).toEqual({
+    nanos: ended.length * ANSWER_NANOS,
+    recordCount: ended.length,
+  });
   const byA = ended.filter(({ response }) => response.provider === 'a').length;
   expect(costByProvider['a']?.usdNanos).toBe(byA * ANSWER_NANOS);
 }
 
 describe.each(ACTORS)('when %s crashes under traffic', (id) => {
-  test.each(POINTS)('at its event number %i, every request settles once and right and no sibling notices', async (nth) => {
-    await using runtime = await createTestRuntime({ ...TWO, seed: nth });
-    for (const name of ['a', 'b']) runtime.provider(name).always = when(({ number }) => (number % 9 === 0 ? fail('upstream-error') : echo(50 + (number % 5) * 30)));
-    crashAt(runtime, id, nth);
-    const ended = await runtime.run(sendTraffic(runtime, 240, 10, ['ab', 'ba']));
-    await runtime.clock.advance(1_000);
-    await expectAllRight(runtime, ended);
-    const actors = runtime.actors();
-    expect(Object.fromEntries(ACTORS.map((actor) => [actor, actors[actor]?.incarnation]))).toEqual(Object.fromEntries(ACTORS.map((actor) => [actor, actor === id ? 2 : 1])));
-    expect(ACTORS.map((actor) => actors[actor]?.state)).toEqual(ACTORS.map(() => 'running'));
-    expect(runtime.eventsOf('actor.crashed')).toHaveLength(1);
-    expect(runtime.eventsOf('actor.restarted')).toMatchObject([{ incarnation: 2, restarts: 1 }]);
-  });
+  test.each(POINTS)(
+    'at its event number %i, every request settles once and right and no sibling notices',
+    async (nth) => {
+      await using runtime = await createTestRuntime({ ...TWO, seed: nth });
+      for (const name of ['a', 'b'])
+        runtime.provider(name).always = when(({ number }) =>
+          number % 9 === 0 ? fail('upstream-error') : echo(50 + (number % 5) * 30),
+        );
+      crashAt(runtime, id, nth);
+      const ended = await runtime.run(sendTraffic(runtime, 240, 10, ['ab', 'ba']));
+      await runtime.clock.advance(1_000);
+      await expectAllRight(runtime, ended);
+      const actors = runtime.actors();
+      expect(Object.fromEntries(ACTORS.map((actor) => [actor, actors[actor]?.incarnation]))).toEqual(
+        Object.fromEntries(ACTORS.map((actor) => [actor, actor === id ? 2 : 1])),
+      );
+      expect(ACTORS.map((actor) => actors[actor]?.state)).toEqual(ACTORS.map(() => 'running'));
+      expect(runtime.eventsOf('actor.crashed')).toHaveLength(1);
+      expect(runtime.eventsOf('actor.restarted')).toMatchObject([{ incarnation: 2, restarts: 1 }]);
+    },
+  );
 });
 
 describe('when all of them crash, again and again', () => {
@@ -89,8 +106,12 @@ describe('when the service actor is killed', () => {
     const waiting = ids.map((requestId) => service.getResult(requestId, { waitMs: 60_000 }));
     await clock.advance(500);
     await runtime.run(service.supervisor.restart('service'));
-    expect((await runtime.run(Promise.all(sync))).map((response) => response.text)).toEqual(sync.map((_, index) => `a: s${index}`));
-    expect((await runtime.run(Promise.all(waiting))).map((result) => result.status)).toEqual(ids.map(() => 'succeeded'));
+    expect((await runtime.run(Promise.all(sync))).map((response) => response.text)).toEqual(
+      sync.map((_, index) => `a: s${index}`),
+    );
+    expect((await runtime.run(Promise.all(waiting))).map((result) => result.status)).toEqual(
+      ids.map(() => 'succeeded'),
+    );
     expect(runtime.actors()['service']?.incarnation).toBe(2);
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   });
@@ -102,7 +123,10 @@ describe('when the service actor is killed', () => {
     await runtime.clock.settle();
     expect(runtime.actors()['service']?.state).toBe('restarting');
     const second = runtime.service.completion(ask('second'));
-    expect((await runtime.run(Promise.all([first, second]))).map((response) => response.text)).toEqual(['fine', 'fine']);
+    expect((await runtime.run(Promise.all([first, second]))).map((response) => response.text)).toEqual([
+      'fine',
+      'fine',
+    ]);
   });
 });
 
@@ -125,9 +149,19 @@ describe('a provider whose actor keeps crashing', () => {
     expect(runtime.service.providerStates()['a']?.isDown).toBe(true);
     expect((await runtime.service.healthStatus())['a']?.status).toBe('unhealthy');
     expect(runtime.provider('b').attempts).toHaveLength(12);
-    expect(runtime.actors()).toMatchObject({ b: { incarnation: 1 }, service: { incarnation: 1 }, 'cost-tracker': { incarnation: 1 }, 'health-monitor': { incarnation: 1 } });
-    expect(await runtime.failure(runtime.service.completion(ask('x', 'a/m')))).toMatchObject({ code: 'providers-unavailable' });
-    expect(runtime.service.explain(ask('x', 'a/m')).candidates[0]).toMatchObject({ usable: false, reasons: [expect.stringContaining('supervisor.restart')] });
+    expect(runtime.actors()).toMatchObject({
+      b: { incarnation: 1 },
+      service: { incarnation: 1 },
+      'cost-tracker': { incarnation: 1 },
+      'health-monitor': { incarnation: 1 },
+    });
+    expect(await runtime.failure(runtime.service.completion(ask('x', 'a/m')))).toMatchObject({
+      code: 'providers-unavailable',
+    });
+    expect(runtime.service.explain(ask('x', 'a/m')).candidates[0]).toMatchObject({
+      usable: false,
+      reasons: [expect.stringContaining('supervisor.restart')],
+    });
   });
 
   test('works again after supervisor.restart', async () => {
@@ -202,7 +236,10 @@ describe('suspend and resume', () => {
     await using runtime = await createTestRuntime(TWO);
     await runtime.service.supervisor.suspend('a');
     expect((await runtime.complete(ask('x', 'ab'))).provider).toBe('b');
-    expect(await runtime.failure(runtime.service.completion(ask('x', 'a/m')))).toMatchObject({ code: 'providers-unavailable', retryAfterMs: 1_000 });
+    expect(await runtime.failure(runtime.service.completion(ask('x', 'a/m')))).toMatchObject({
+      code: 'providers-unavailable',
+      retryAfterMs: 1_000,
+    });
     const requestId = await runtime.service.completionAsync(ask('x', 'a/m'));
     await runtime.clock.advance(600_000);
     expect(runtime.provider('a').attempts).toEqual([]);
@@ -210,10 +247,13 @@ describe('suspend and resume', () => {
     expect(await runtime.result(requestId)).toMatchObject({ status: 'succeeded', response: { provider: 'a' } });
   });
 
-  test.each(['suspend', 'resume', 'restart'] as const)('%s of an actor that does not exist is refused with the names that do', async (verb) => {
-    await using runtime = await createTestRuntime(TWO);
-    const error = await runtime.failure(runtime.service.supervisor[verb]('nobody'));
-    expect(error).toMatchObject({ code: 'invalid-request', param: 'id' });
-    expect(error.message).toContain('cost-tracker');
-  });
+  test.each(['suspend', 'resume', 'restart'] as const)(
+    '%s of an actor that does not exist is refused with the names that do',
+    async (verb) => {
+      await using runtime = await createTestRuntime(TWO);
+      const error = await runtime.failure(runtime.service.supervisor[verb]('nobody'));
+      expect(error).toMatchObject({ code: 'invalid-request', param: 'id' });
+      expect(error.message).toContain('cost-tracker');
+    },
+  );
 });

@@ -15,7 +15,9 @@ describe.each(SECONDS)('Retry-After: %i', (seconds) => {
     const first = runtime.service.completion(ask('first'));
     await runtime.clock.advance(1);
     const others = Array.from({ length: 5 }, (_, index) => runtime.service.completion(ask(`other ${index}`)));
-    const ids = await Promise.all(Array.from({ length: 5 }, (_, index) => runtime.service.completionAsync(ask(`async ${index}`))));
+    const ids = await Promise.all(
+      Array.from({ length: 5 }, (_, index) => runtime.service.completionAsync(ask(`async ${index}`))),
+    );
     await runtime.run(Promise.all([first, ...others]));
     for (const id of ids) expect(await runtime.result(id)).toMatchObject({ status: 'succeeded' });
     const [, ...later] = runtime.provider('a').attempts;
@@ -50,7 +52,10 @@ describe('a held gate', () => {
     const error = await runtime.failure(runtime.service.completion(HELLO, { timeoutMs: 30_000 }));
     expect(error).toMatchObject({ code: 'rate-limited', retryAfterMs: 60_000 });
     expect(runtime.clock.nowMs()).toBe(1_000);
-    expect(runtime.service.providerStates()['a']).toMatchObject({ gate: 'held', credentials: [{ state: 'held', heldForMs: 60_000 }] });
+    expect(runtime.service.providerStates()['a']).toMatchObject({
+      gate: 'held',
+      credentials: [{ state: 'held', heldForMs: 60_000 }],
+    });
     expect((await runtime.run(first)).provider).toBe('a');
     expect(runtime.service.providerStates()['a']?.gate).toBe('clear');
   });
@@ -72,29 +77,44 @@ describe('several credentials', () => {
 
   test('the other one is used at once while one is throttled', async () => {
     await using runtime = await createTestRuntime(keys);
-    runtime.provider('a').always = when(({ apiKey }) => (apiKey === 'key-one-canary' ? fail('rate-limited', { retryAfterMs: 3_600_000 }) : answer()));
+    runtime.provider('a').always = when(({ apiKey }) =>
+      apiKey === 'key-one-canary' ? fail('rate-limited', { retryAfterMs: 3_600_000 }) : answer(),
+    );
     for (let index = 0; index < 5; index++) await runtime.complete();
-    expect(runtime.provider('a').attempts.map((call) => call.credentialId)).toEqual(['a#1', 'a#2', 'a#2', 'a#2', 'a#2', 'a#2']);
+    expect(runtime.provider('a').attempts.map((call) => call.credentialId)).toEqual([
+      'a#1',
+      'a#2',
+      'a#2',
+      'a#2',
+      'a#2',
+      'a#2',
+    ]);
     expect(runtime.clock.nowMs()).toBe(0);
   });
 
-  test.each(['unauthorized', 'quota-exhausted'] as const)('%s takes one out; with the last one gone the provider is unusable until it is restarted', async (kind) => {
-    await using runtime = await createTestRuntime(keys);
-    const { service } = runtime;
-    runtime.provider('a').always = when(({ apiKey }) => (apiKey === 'key-one-canary' ? fail(kind) : answer()));
-    for (let index = 0; index < 4; index++) expect((await runtime.complete()).text).toBe('fine');
-    expect(service.providerStates()['a']?.credentials.map(({ state }) => state)).toEqual([kind === 'unauthorized' ? 'disabled' : 'exhausted', 'usable']);
-    expect(runtime.eventsOf('credential.disabled')).toEqual([{ provider: 'a', credential: 'a#1', reason: kind }]);
-    runtime.provider('a').always = fail(kind);
-    for (let index = 0; index < 3; index++) await runtime.failure(service.completion(HELLO));
-    const asked = runtime.provider('a').attempts.length;
-    expect(await runtime.failure(service.completion(HELLO))).toMatchObject({ code: 'providers-unavailable' });
-    expect(runtime.provider('a').attempts).toHaveLength(asked);
-    expect((await service.healthStatus())['a']?.status).toBe('unhealthy');
-    runtime.provider('a').always = answer();
-    await runtime.run(service.supervisor.restart('a'));
-    expect((await runtime.complete()).text).toBe('fine');
-  });
+  test.each(['unauthorized', 'quota-exhausted'] as const)(
+    '%s takes one out; with the last one gone the provider is unusable until it is restarted',
+    async (kind) => {
+      await using runtime = await createTestRuntime(keys);
+      const { service } = runtime;
+      runtime.provider('a').always = when(({ apiKey }) => (apiKey === 'key-one-canary' ? fail(kind) : answer()));
+      for (let index = 0; index < 4; index++) expect((await runtime.complete()).text).toBe('fine');
+      expect(service.providerStates()['a']?.credentials.map(({ state }) => state)).toEqual([
+        kind === 'unauthorized' ? 'disabled' : 'exhausted',
+        'usable',
+      ]);
+      expect(runtime.eventsOf('credential.disabled')).toEqual([{ provider: 'a', credential: 'a#1', reason: kind }]);
+      runtime.provider('a').always = fail(kind);
+      for (let index = 0; index < 3; index++) await runtime.failure(service.completion(HELLO));
+      const asked = runtime.provider('a').attempts.length;
+      expect(await runtime.failure(service.completion(HELLO))).toMatchObject({ code: 'providers-unavailable' });
+      expect(runtime.provider('a').attempts).toHaveLength(asked);
+      expect((await service.healthStatus())['a']?.status).toBe('unhealthy');
+      runtime.provider('a').always = answer();
+      await runtime.run(service.supervisor.restart('a'));
+      expect((await runtime.complete()).text).toBe('fine');
+    },
+  );
 });
 
 describe('a model the provider does not know', () => {
@@ -115,7 +135,9 @@ describe('a context that is too long', () => {
   const model = (contextWindow: number) => ({ models: { m: { contextWindow } } });
 
   test('goes to candidates with a larger known window only', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: model(1_000), b: model(1_000), c: model(500), d: model(2_000) } });
+    await using runtime = await createTestRuntime({
+      providers: { a: model(1_000), b: model(1_000), c: model(500), d: model(2_000) },
+    });
     runtime.provider('a').always = fail('context-too-long');
     expect((await runtime.complete()).attempts.map((attempt) => attempt.provider)).toEqual(['a', 'd']);
   });
@@ -123,14 +145,19 @@ describe('a context that is too long', () => {
   test('is told when nobody has a larger one', async () => {
     await using runtime = await createTestRuntime({ providers: { a: model(2_000), b: model(1_000) } });
     runtime.provider('a').always = fail('context-too-long');
-    expect(await runtime.failure(runtime.service.completion(HELLO))).toMatchObject({ code: 'context-too-long', provider: 'a' });
+    expect(await runtime.failure(runtime.service.completion(HELLO))).toMatchObject({
+      code: 'context-too-long',
+      provider: 'a',
+    });
     expect(runtime.provider('b').attempts).toEqual([]);
   });
 
   test('is not sent to a model whose window is known to be smaller than the input', async () => {
     await using runtime = await createTestRuntime({ providers: { a: model(100), b: model(100_000) } });
     expect((await runtime.complete(ask('word '.repeat(2_000)))).provider).toBe('b');
-    expect(await runtime.failure(runtime.service.completion(ask('word '.repeat(2_000), 'a/m')))).toMatchObject({ code: 'context-too-long' });
+    expect(await runtime.failure(runtime.service.completion(ask('word '.repeat(2_000), 'a/m')))).toMatchObject({
+      code: 'context-too-long',
+    });
     expect(runtime.provider('a').attempts).toEqual([]);
   });
 });
@@ -140,18 +167,27 @@ describe('the deadline', () => {
     await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
     runtime.provider('a').always = answer('slow', { afterMs: 10_000 });
     const first = runtime.service.completion(ask('first'));
-    expect(await runtime.failure(runtime.service.completion(ask('second'), { timeoutMs: 3_000 }))).toMatchObject({ code: 'timeout', attempts: [] });
+    expect(await runtime.failure(runtime.service.completion(ask('second'), { timeoutMs: 3_000 }))).toMatchObject({
+      code: 'timeout',
+      attempts: [],
+    });
     expect(runtime.clock.nowMs()).toBe(3_000);
     await runtime.run(first);
     expect(runtime.provider('a').attempts).toHaveLength(1);
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   });
 
-  test.each([[30_000, 0], [90_000, 1]])('of %i ms ends an attempt and blames the provider for %i failures', async (timeoutMs, failures) => {
+  test.each([
+    [30_000, 0],
+    [90_000, 1],
+  ])('of %i ms ends an attempt and blames the provider for %i failures', async (timeoutMs, failures) => {
     await using runtime = await createTestRuntime({ providers: { a: {} } });
     runtime.provider('a').always = hang();
     const error = await runtime.failure(runtime.service.completion(HELLO, { timeoutMs }));
-    expect(error).toMatchObject({ code: 'timeout', attempts: [{ provider: 'a', outcome: failures === 0 ? 'abandoned' : 'failed', durationMs: timeoutMs }] });
+    expect(error).toMatchObject({
+      code: 'timeout',
+      attempts: [{ provider: 'a', outcome: failures === 0 ? 'abandoned' : 'failed', durationMs: timeoutMs }],
+    });
     expect(runtime.provider('a').attempts).toMatchObject([{ isAborted: true }]);
     expect(runtime.service.providerStates()['a']?.breaker.failureCount).toBe(failures);
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);

@@ -17,7 +17,12 @@ describe('adapters that lie', () => {
     const provider = runtime.provider('a');
     const { createAdapter } = provider;
     // A JavaScript adapter may reply with anything.
-    Object.assign(provider, { createAdapter: (...args: Parameters<typeof createAdapter>) => ({ ...createAdapter(...args), send: async () => reply as AdapterReply }) });
+    Object.assign(provider, {
+      createAdapter: (...args: Parameters<typeof createAdapter>) => ({
+        ...createAdapter(...args),
+        send: async () => reply as AdapterReply,
+      }),
+    });
     await runtime.run(runtime.service.updateProvider('a', { headers: { 'x-new': '1' } }));
     const response = await runtime.complete(ask('x', 'smart'));
     expect(response.attempts.map(({ provider: name, outcome, code }) => ({ name, outcome, code }))).toEqual([
@@ -27,17 +32,22 @@ describe('adapters that lie', () => {
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   });
 
-  test.each([Number.NaN, -5, 1.5, Number.POSITIVE_INFINITY])('a token count of %d prices nothing and takes no slot with it', async (inputTokens) => {
-    await using runtime = await createTestRuntime({ providers: { a: { models: { m: { price: { inputUsdPerMillionTokens: 1, outputUsdPerMillionTokens: 1 } } } } } });
-    runtime.provider('a').always = answer('x', { usage: { inputTokens, outputTokens: 1 } });
-    const response = await runtime.complete();
-    expect(response.cost).toBeUndefined();
-    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
-    const summary = await runtime.run(runtime.service.costSummary());
-    expect(summary).toMatchObject({ recordCount: 1, unpricedCount: 1, totalCost: { usdNanos: 0 } });
-    expect(summary.tokenUsage.totalTokens).toBeTypeOf('number');
-    expect(Number.isFinite(summary.tokenUsage.totalTokens)).toBe(true);
-  });
+  test.each([Number.NaN, -5, 1.5, Number.POSITIVE_INFINITY])(
+    'a token count of %d prices nothing and takes no slot with it',
+    async (inputTokens) => {
+      await using runtime = await createTestRuntime({
+        providers: { a: { models: { m: { price: { inputUsdPerMillionTokens: 1, outputUsdPerMillionTokens: 1 } } } } },
+      });
+      runtime.provider('a').always = answer('x', { usage: { inputTokens, outputTokens: 1 } });
+      const response = await runtime.complete();
+      expect(response.cost).toBeUndefined();
+      expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+      const summary = await runtime.run(runtime.service.costSummary());
+      expect(summary).toMatchObject({ recordCount: 1, unpricedCount: 1, totalCost: { usdNanos: 0 } });
+      expect(summary.tokenUsage.totalTokens).toBeTypeOf('number');
+      expect(Number.isFinite(summary.tokenUsage.totalTokens)).toBe(true);
+    },
+  );
 
   test('an adapter that goes on talking after its attempt was given up reaches nobody', async () => {
     await using runtime = await createTestRuntime(TWO);
@@ -78,7 +88,9 @@ describe('an async request between a provider that recovered and one that did no
 
 describe('a provider that is replaced while it works', () => {
   test('reports of the old one mean nothing to the new one', async () => {
-    await using runtime = await createTestRuntime({ providers: { a: { retry: { maxRetries: 0 } }, keeper: { models: ['k'] } } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { retry: { maxRetries: 0 } }, keeper: { models: ['k'] } },
+    });
     const { service, clock } = runtime;
     runtime.provider('a').always = fail('upstream-error', { afterMs: 10_000 });
     const old = rejection(service.completion(HELLO, { timeoutMs: 12_000 }));
@@ -129,7 +141,9 @@ describe('a suspended service actor', () => {
   test('lets go of a caller who had left before it asked', async () => {
     await using runtime = await createTestRuntime({ providers: { a: {} } });
     await runtime.service.supervisor.suspend('service');
-    const error = await runtime.failure(runtime.service.completion(HELLO, { signal: AbortSignal.abort(), timeoutMs: 600_000 }));
+    const error = await runtime.failure(
+      runtime.service.completion(HELLO, { signal: AbortSignal.abort(), timeoutMs: 600_000 }),
+    );
     expect(error.code).toBe('cancelled');
     expect(runtime.clock.nowMs()).toBe(0);
   });
@@ -137,7 +151,9 @@ describe('a suspended service actor', () => {
 
 describe('messages that wait for a suspended actor', () => {
   test.each(['restart', 'resume-and-crash'])('survive %s: no slot leaks and no cost is lost', async (how) => {
-    await using runtime = await createTestRuntime({ providers: { a: { models: { m: { price: { inputUsdPerMillionTokens: 1, outputUsdPerMillionTokens: 2 } } } } } });
+    await using runtime = await createTestRuntime({
+      providers: { a: { models: { m: { price: { inputUsdPerMillionTokens: 1, outputUsdPerMillionTokens: 2 } } } } },
+    });
     const { service, clock } = runtime;
     runtime.provider('a').always = answer('x', { afterMs: 1_000 });
     const answers = Array.from({ length: 5 }, () => service.completion(HELLO));
@@ -154,7 +170,10 @@ describe('messages that wait for a suspended actor', () => {
     }
     await clock.advance(10_000);
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
-    expect(await runtime.run(service.costSummary())).toMatchObject({ recordCount: 5, totalCost: { usdNanos: 100_000 } });
+    expect(await runtime.run(service.costSummary())).toMatchObject({
+      recordCount: 5,
+      totalCost: { usdNanos: 100_000 },
+    });
   });
 });
 

@@ -2,7 +2,15 @@
  * An upstream inside the process that does as it is told: each call takes the next behaviour of its script, and everything
  * it was asked is kept with the moment it was asked. Its waits are on the injected clock, so virtual time drives it.
  */
-import type { Adapter, AdapterCall, AdapterPart, AdapterReply, CreateAdapter, Failure, Feature } from '../../src/contract/adapter.ts';
+import type {
+  Adapter,
+  AdapterCall,
+  AdapterPart,
+  AdapterReply,
+  CreateAdapter,
+  Failure,
+  Feature,
+} from '../../src/contract/adapter.ts';
 import type { Clock } from '../../src/contract/clock.ts';
 import type { FailureKind } from '../../src/contract/failures.ts';
 import type { ParsedRequest } from '../../src/contract/request.ts';
@@ -53,7 +61,10 @@ interface AnswerOptions {
 }
 
 /** Answers in one piece. */
-export function answer(text = 'fine', { afterMs = 0, usage = USAGE, finishReason = 'stop' }: AnswerOptions = {}): Behaviour {
+export function answer(
+  text = 'fine',
+  { afterMs = 0, usage = USAGE, finishReason = 'stop' }: AnswerOptions = {},
+): Behaviour {
   return async function* (call) {
     await pause(call, afterMs);
     yield { type: 'text', text };
@@ -68,7 +79,10 @@ export function echo(afterMs = 0): Behaviour {
 }
 
 /** Fails before any content. */
-export function fail(kind: FailureKind, details: Partial<Omit<Failure, 'kind'>> & { readonly afterMs?: number } = {}): Behaviour {
+export function fail(
+  kind: FailureKind,
+  details: Partial<Omit<Failure, 'kind'>> & { readonly afterMs?: number } = {},
+): Behaviour {
   const { afterMs = 0, ...rest } = details;
   // oxlint-disable-next-line require-yield -- it never comes to content
   return async function* (call) {
@@ -120,6 +134,7 @@ export async function pause({ clock, signal }: Pick<ScriptedCall, 'clock' | 'sig
   signal.throwIfAborted();
 }
 
+// oxlint-disable-next-line require-yield -- silence has no parts
 async function* silence({ signal }: ScriptedCall): AsyncGenerator<AdapterPart, void> {
   await new Promise((_resolve, reject) => {
     const leave = () => {
@@ -184,10 +199,24 @@ export class ScriptedProvider {
 
   async *#perform(
     kind: CallRecord['kind'],
-    { requestId, model, credential, signal, request }: Pick<AdapterCall, 'requestId' | 'model' | 'credential' | 'signal'> & { readonly request?: ParsedRequest },
+    {
+      requestId,
+      model,
+      credential,
+      signal,
+      request,
+    }: Pick<AdapterCall, 'requestId' | 'model' | 'credential' | 'signal'> & { readonly request?: ParsedRequest },
   ): AsyncGenerator<AdapterPart, void> {
     const asked = request ?? { kind: 'embedding', model, input: [] };
-    const record: CallRecord = { kind, atMs: this.#clock.nowMs(), requestId, model, credentialId: credential.id, prompt: promptOf(asked), isAborted: false };
+    const record: CallRecord = {
+      kind,
+      atMs: this.#clock.nowMs(),
+      requestId,
+      model,
+      credentialId: credential.id,
+      prompt: promptOf(asked),
+      isAborted: false,
+    };
     this.calls.push(record);
     const behaviour = kind === 'check' ? this.check : (this.#script.shift() ?? this.always);
     const noteAbort = () => {
@@ -198,7 +227,15 @@ export class ScriptedProvider {
     this.peak = Math.max(this.peak, this.running);
     try {
       const { clock, number } = { clock: this.#clock, number: this.attempts.length };
-      yield* behaviour({ provider: this.name, model, clock, signal, request: asked, apiKey: credential.apiKey, number });
+      yield* behaviour({
+        provider: this.name,
+        model,
+        clock,
+        signal,
+        request: asked,
+        apiKey: credential.apiKey,
+        number,
+      });
     } finally {
       signal.removeEventListener('abort', noteAbort);
       if (kind !== 'check') this.running -= 1;
@@ -214,7 +251,8 @@ export class ScriptedProvider {
       if (part.type === 'usage') usage = part.usage;
       if (part.type === 'finish') finishReason = part.finishReason;
     }
-    if (finishReason === undefined) throw new ScriptedFailure({ kind: 'broken', message: 'ended without a finish reason' });
+    if (finishReason === undefined)
+      throw new ScriptedFailure({ kind: 'broken', message: 'ended without a finish reason' });
     return { text, usage, finishReason, toolCalls: [] };
   }
 }

@@ -143,7 +143,8 @@ export class TestRuntime {
 
   /** The tree, flat, by id. */
   actors(): Readonly<Record<string, ChildState>> {
-    const flat = (children: readonly ChildState[]): readonly ChildState[] => children.flatMap((child) => [child, ...flat(child.children ?? [])]);
+    const flat = (children: readonly ChildState[]): readonly ChildState[] =>
+      children.flatMap((child) => [child, ...flat(child.children ?? [])]);
     return Object.fromEntries(flat(this.service.supervisor.children()).map((child) => [child.id, child]));
   }
 
@@ -155,7 +156,10 @@ export class TestRuntime {
       openRequests: this.service.openRequests().length,
       waiting: lanes.reduce((sum, lane) => sum + lane.waiting, 0),
       running: lanes.reduce((sum, lane) => sum + lane.running, 0),
-      inFlight: Object.values(this.service.providerStates()).reduce((sum, state) => sum + state.concurrency.inFlight, 0),
+      inFlight: Object.values(this.service.providerStates()).reduce(
+        (sum, state) => sum + state.concurrency.inFlight,
+        0,
+      ),
     };
   }
 
@@ -191,27 +195,36 @@ export async function createTestRuntime(options: TestRuntimeOptions): Promise<Te
   const injection: Injection = { crashes: () => false };
   const configFile = join(tmpdir(), `switchgear-${crypto.randomUUID()}.json`);
   await writeConfig(configFile, options);
-  const logger = pino({ level: 'trace', base: null, timestamp: false }, { write: (line: string) => void lines.push(line) });
-  const service = await startService({ configFile }, {
-    clock,
-    logger,
-    env: {},
-    adapters: {
-      scripted: (config, deps) => {
-        const provider = providers.get(config.name) ?? new ScriptedProvider(config.name, clock);
-        providers.set(config.name, provider);
-        return provider.createAdapter(config, deps);
+  const logger = pino(
+    { level: 'trace', base: null, timestamp: false },
+    { write: (line: string) => void lines.push(line) },
+  );
+  const service = await startService(
+    { configFile },
+    {
+      clock,
+      logger,
+      env: {},
+      adapters: {
+        scripted: (config, deps) => {
+          const provider = providers.get(config.name) ?? new ScriptedProvider(config.name, clock);
+          providers.set(config.name, provider);
+          return provider.createAdapter(config, deps);
+        },
+      },
+      beforeActorEvent: (actor, event) => {
+        if (injection.crashes(actor, event)) throw new Error(`injected into ${actor} at ${event.type}`);
       },
     },
-    beforeActorEvent: (actor, event) => {
-      if (injection.crashes(actor, event)) throw new Error(`injected into ${actor} at ${event.type}`);
-    },
-  });
+  );
   return new TestRuntime({ options, configFile, clock, service, lines, providers, injection });
 }
 
 /** JSON is YAML, so the file is read as the config of a daemon would be. */
 async function writeConfig(file: string, { providers, seed: _, ...rest }: TestRuntimeOptions): Promise<void> {
-  const scripted = Object.entries(providers).map(([name, input]) => [name, { adapter: 'scripted', models: ['m'], health: { intervalMs: 86_400_000 }, ...input }]);
+  const scripted = Object.entries(providers).map(([name, input]) => [
+    name,
+    { adapter: 'scripted', models: ['m'], health: { intervalMs: 86_400_000 }, ...input },
+  ]);
   await writeFile(file, JSON.stringify({ ...rest, providers: Object.fromEntries(scripted) }));
 }

@@ -16,7 +16,12 @@ export interface Ended {
 }
 
 /** Starts `count` requests `gapMs` apart, alternating between the models, and waits for all of them. Rejects when one fails. */
-export function sendTraffic(runtime: TestRuntime, count: number, gapMs: number, models: readonly string[]): Promise<readonly Ended[]> {
+export function sendTraffic(
+  runtime: TestRuntime,
+  count: number,
+  gapMs: number,
+  models: readonly string[],
+): Promise<readonly Ended[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, index) => {
       await new Promise<void>((resolve) => {
@@ -38,7 +43,9 @@ async function sendOne({ service }: TestRuntime, index: number, model: string): 
       return { mode, prompt, response, read: response.text };
     }
     case 'async': {
-      const result = await service.getResult(await service.completionAsync(request, { priority }), { waitMs: 3_600_000 });
+      const result = await service.getResult(await service.completionAsync(request, { priority }), {
+        waitMs: 3_600_000,
+      });
       if (result.status !== 'succeeded') throw new Error(`${prompt} ended as ${result.status}`, { cause: result });
       return { mode, prompt, response: result.response, read: result.response.text };
     }

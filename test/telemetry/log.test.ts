@@ -13,7 +13,18 @@ test('each settled request is one line with the fields that operators count by, 
   await runtime.clock.settle();
   const lines = runtime.log.filter((line) => line['requestId'] === requestId);
   expect(lines).toEqual([
-    { level: 30, msg: 'request succeeded', requestId, provider: 'a', model: 'm', outcome: 'succeeded', totalMs: 70, attempts: 1, tokens: { inputTokens: 10, outputTokens: 5 }, costUsd: 0.000_02 },
+    {
+      level: 30,
+      msg: 'request succeeded',
+      requestId,
+      provider: 'a',
+      model: 'm',
+      outcome: 'succeeded',
+      totalMs: 70,
+      attempts: 1,
+      tokens: { inputTokens: 10, outputTokens: 5 },
+      costUsd: 0.000_02,
+    },
   ]);
 });
 
@@ -32,11 +43,22 @@ test('a request that failed or was cancelled is one line too, with its code', as
 
 test('each failed attempt is one warning that says where, why and how often', async () => {
   await using runtime = await createTestRuntime({ providers: { a: {}, b: {} }, models: { smart: ['a/m', 'b/m'] } });
-  runtime.provider('a').plan(fail('upstream-error', { status: 503, message: 'no capacity' }), fail('connection', { message: 'reset' }));
+  runtime
+    .provider('a')
+    .plan(fail('upstream-error', { status: 503, message: 'no capacity' }), fail('connection', { message: 'reset' }));
   const { requestId } = await runtime.complete(ask('x', 'smart'));
   await runtime.clock.settle();
   expect(runtime.log.filter((line) => line['level'] === 40)).toMatchObject([
-    { msg: 'attempt failed', requestId, attempt: 1, provider: 'a', model: 'm', kind: 'upstream-error', status: 503, error: 'no capacity' },
+    {
+      msg: 'attempt failed',
+      requestId,
+      attempt: 1,
+      provider: 'a',
+      model: 'm',
+      kind: 'upstream-error',
+      status: 503,
+      error: 'no capacity',
+    },
     { msg: 'attempt failed', requestId, attempt: 2, provider: 'a', kind: 'connection', error: 'reset' },
   ]);
 });
@@ -50,7 +72,9 @@ test('breaker transitions and restarts of actors are one line each', async () =>
   runtime.inject((actor) => actor === 'service' && !isCrashed && (isCrashed = true));
   await runtime.complete();
   await runtime.clock.advance(1_000);
-  const told = runtime.log.filter((line) => /^(breaker|actor)/.test(String(line['msg']))).map(({ msg, provider, actor, incarnation }) => [msg, provider ?? actor, incarnation]);
+  const told = runtime.log
+    .filter((line) => /^(breaker|actor)/.test(String(line['msg'])))
+    .map(({ msg, provider, actor, incarnation }) => [msg, provider ?? actor, incarnation]);
   expect(told).toEqual([
     ['breaker opened', 'a', undefined],
     ['breaker half-open', 'a', undefined],
@@ -61,18 +85,41 @@ test('breaker transitions and restarts of actors are one line each', async () =>
 });
 
 test('no key, prompt or answer appears in any log line, event, error, state, health, summary or tree', async () => {
-  await using runtime = await createTestRuntime({ providers: { a: { apiKey: KEY, models: PRICED }, b: { apiKeys: [KEY, `${KEY}2`] } }, models: { smart: ['a/m', 'b/m'] } });
+  await using runtime = await createTestRuntime({
+    providers: { a: { apiKey: KEY, models: PRICED }, b: { apiKeys: [KEY, `${KEY}2`] } },
+    models: { smart: ['a/m', 'b/m'] },
+  });
   const { service } = runtime;
-  const kinds = ['connection', 'upstream-error', 'rate-limited', 'unauthorized', 'quota-exhausted', 'invalid-request', 'content-filtered', 'broken', 'false-success'] as const;
+  const kinds = [
+    'connection',
+    'upstream-error',
+    'rate-limited',
+    'unauthorized',
+    'quota-exhausted',
+    'invalid-request',
+    'content-filtered',
+    'broken',
+    'false-success',
+  ] as const;
   const errors: unknown[] = [];
   for (const kind of kinds) {
     for (const name of ['a', 'b']) runtime.provider(name).plan(fail(kind), fail(kind));
     const asked = service.completion(ask(PROMPT, 'smart'), { timeoutMs: 5_000 });
-    errors.push(await runtime.run(asked.then(() => undefined, (error: unknown) => error)));
+    errors.push(
+      await runtime.run(
+        asked.then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+      ),
+    );
   }
   for (const name of ['a', 'b']) runtime.provider(name).always = answer('fine');
   await runtime.run(service.testConnection('a'));
-  errors.push(await rejection(service.completion({ ...ask(PROMPT), temperature: 9 })), await rejection(service.completion(ask(PROMPT, 'nope'))));
+  errors.push(
+    await rejection(service.completion({ ...ask(PROMPT), temperature: 9 })),
+    await rejection(service.completion(ask(PROMPT, 'nope'))),
+  );
   await service.updateProvider('a', { priority: 2 });
   errors.push(await rejection(service.updateProvider('a', { apiKey: `${KEY}3`, concurrency: 0 })));
   runtime.inject((actor) => actor === 'cost-tracker');
@@ -117,7 +164,14 @@ test('a key is kept back even where an adapter puts it into what it throws', asy
   // An error gives its own caller what had arrived of the answer; nobody else sees it.
   expect(streamed.partial?.text).toBe(ANSWER);
   for (const error of [streamed, plain, tested.error]) expect(error?.message.length).toBeLessThan(2_100);
-  const shown = JSON.stringify({ streamed, plain, tested, lines: runtime.lines, events: runtime.events, health: await service.healthStatus() });
+  const shown = JSON.stringify({
+    streamed,
+    plain,
+    tested,
+    lines: runtime.lines,
+    events: runtime.events,
+    health: await service.healthStatus(),
+  });
   expect(shown).not.toContain(KEY);
   expect(JSON.stringify([runtime.lines, runtime.events])).not.toContain(ANSWER);
 });
