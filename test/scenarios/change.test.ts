@@ -122,7 +122,7 @@ describe('reload', () => {
 
 describe('stop', () => {
   test('lets open requests finish, refuses new ones, and leaves no timer', async () => {
-    const runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
+    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
     const { service, clock } = runtime;
     runtime.provider('a').always = echo(1_000);
     const open = Array.from({ length: 5 }, (_, index) => service.completion(ask(`r${index}`)));
@@ -147,7 +147,7 @@ describe('stop', () => {
   });
 
   test('ends what is still open after graceMs with shutting-down', async () => {
-    const runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
+    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
     const { service, clock } = runtime;
     runtime.provider('a').always = hang();
     const sync = [rejection(service.completion(ask('runs'))), rejection(service.completion(ask('waits')))];
@@ -164,7 +164,7 @@ describe('stop', () => {
   });
 
   test('that comes while a submit is being stored leaves no request hanging', async () => {
-    const runtime = await createTestRuntime({ providers: { a: {} } });
+    await using runtime = await createTestRuntime({ providers: { a: {} } });
     const { service } = runtime;
     runtime.provider('a').always = hang();
     const submitted = service.completionAsync(HELLO).then(
