@@ -58,6 +58,8 @@ export interface AttemptReport {
   readonly message?: string;
   readonly durationMs: number;
   readonly cost?: Cost;
+  /** It failed after the request had been sent: the provider may bill it all the same. */
+  readonly isMaybeBilled?: true;
 }
 
 /** Durations in ms. `firstTokenMs` counts from the moment the answering attempt was sent; streams only. */

@@ -31,7 +31,14 @@ export interface AttemptContext {
 }
 
 export type AttemptOutcome =
-  | { readonly kind: 'answered'; readonly reply: AdapterReply; readonly firstTokenMs: number | undefined; readonly durationMs: number }
+  | {
+      readonly kind: 'answered';
+      readonly reply: AdapterReply;
+      /** What a stream told of the model's reasoning. */
+      readonly reasoning: string;
+      readonly firstTokenMs: number | undefined;
+      readonly durationMs: number;
+    }
   | { readonly kind: 'embedded'; readonly reply: AdapterEmbedReply; readonly durationMs: number }
   | {
       readonly kind: 'failed';
@@ -144,7 +151,7 @@ class AttemptRun {
     }
     const reply = this.#collector.reply();
     if (reply !== undefined) return this.#answered(reply);
-    return this.#failed({ kind: 'broken', message: `${this.#context.config.name} ended the stream without a finish reason` });
+    return this.#failed({ kind: 'broken', message: `${this.#context.config.name} ended the stream without a finish reason`, isMaybeBilled: true });
   }
 
   #call(request: ParsedCompletion): AdapterCall {
@@ -188,9 +195,9 @@ class AttemptRun {
 
   #answered(reply: AdapterReply): AttemptOutcome {
     if (!isReply(reply)) return this.#failed(this.#malformed('reply'));
-    if (isEmpty(reply)) return this.#failed({ kind: 'false-success', message: `${this.#context.config.name} answered with nothing at all` });
+    if (isEmpty(reply)) return this.#failed({ kind: 'false-success', message: `${this.#context.config.name} answered with nothing at all`, isMaybeBilled: true });
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
-    return { kind: 'answered', reply, firstTokenMs: this.#firstTokenMs, durationMs };
+    return { kind: 'answered', reply, reasoning: this.#collector.reasoning, firstTokenMs: this.#firstTokenMs, durationMs };
   }
 
   #malformed(what: string): Failure {
@@ -208,13 +215,13 @@ class AttemptRun {
     const { open, adapter, config } = this.#context;
     if (open.stopReason === 'deadline') {
       const kind = this.#isOverdue && !this.#collector.hasContent ? 'deadline-overdue' : 'deadline';
-      return { kind, message: `the deadline of ${open.init.timeoutMs} ms passed while ${config.name} was answering` };
+      return { kind, message: `the deadline of ${open.init.timeoutMs} ms passed while ${config.name} was answering`, isMaybeBilled: true };
     }
-    if (open.stopReason !== undefined) return { kind: 'abandoned', message: `stopped: ${open.stopReason}` };
+    if (open.stopReason !== undefined) return { kind: 'abandoned', message: `stopped: ${open.stopReason}`, isMaybeBilled: true };
     const { passed } = this.#limits;
     if (passed !== undefined && passed.name !== 'tail') {
       const what = passed.name === 'stall' ? 'sent nothing more' : 'sent no answer';
-      return { kind: LIMIT_FAILURE[passed.name], message: `${config.name} ${what} for ${passed.limitMs} ms` };
+      return { kind: LIMIT_FAILURE[passed.name], message: `${config.name} ${what} for ${passed.limitMs} ms`, isMaybeBilled: true };
     }
     if (error instanceof SwitchgearError && error.code === 'invalid-request') return { kind: 'invalid-request', message: error.message, cause: error };
     try {

@@ -5,6 +5,7 @@ import type { FinishReason, ToolCall, Usage } from '../contract/response.ts';
 
 export class Collector {
   readonly #text: string[] = [];
+  readonly #reasoning: string[] = [];
   readonly #refusal: string[] = [];
   readonly #toolCalls: ToolCall[] = [];
   #usage: Usage = {};
@@ -28,6 +29,9 @@ export class Collector {
         this.hasContent = true;
         return;
       case 'reasoning':
+        this.#reasoning.push(part.text);
+        this.hasContent = true;
+        return;
       case 'activity':
         this.hasContent = true;
         return;
@@ -48,6 +52,11 @@ export class Collector {
 
   get text(): string {
     return this.#text.join('');
+  }
+
+  /** What the model told of its reasoning; no part of the answer. */
+  get reasoning(): string {
+    return this.#reasoning.join('');
   }
 
   get usage(): Usage {

@@ -125,7 +125,7 @@ class Journey {
     if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
     const { clock } = this.#runtime;
     const response = respond(this.#open, candidate, outcome, { nowMs: clock.nowMs(), wallMs: clock.wallMs() });
-    await settle(this.#runtime, this.#open, { kind: 'succeeded', response });
+    await settle(this.#runtime, this.#open, { kind: 'succeeded', response, reasoning: outcome.kind === 'answered' ? outcome.reasoning : '' });
     return true;
   }
 

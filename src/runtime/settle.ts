@@ -13,7 +13,9 @@ import type { Runtime } from './runtime.ts';
 
 const WRITE_TRIES_MAX = 3;
 
-export type Ending = { readonly kind: 'succeeded'; readonly response: AnyResponse } | { readonly kind: 'failed'; readonly error: SwitchgearError };
+export type Ending =
+  | { readonly kind: 'succeeded'; readonly response: AnyResponse; readonly reasoning: string }
+  | { readonly kind: 'failed'; readonly error: SwitchgearError };
 
 /** Writes how a request ended, then wakes the waiters. The first ending wins (R1). Never rejects. */
 export async function settle(runtime: Runtime, open: OpenRequest, ending: Ending): Promise<void> {
@@ -150,12 +152,13 @@ function endStream(open: OpenRequest, ending: Ending): void {
     return;
   }
   if (ending.response.kind !== 'completion') throw new TypeError('expected a stream to end with a completion, got: an embedding');
-  if (delivery === 'whole') addWhole(sink, ending.response);
+  if (delivery === 'whole') addWhole(sink, ending.response, ending.reasoning);
   sink.add({ type: 'finish', response: ending.response });
   sink.end({ kind: 'done' });
 }
 
-function addWhole(sink: PartSink, response: CompletionResponse): void {
+function addWhole(sink: PartSink, response: CompletionResponse, reasoning: string): void {
+  if (reasoning !== '') sink.add({ type: 'reasoning', text: reasoning });
   if (response.text !== '') sink.add({ type: 'text', text: response.text });
   for (const call of response.toolCalls) sink.add({ type: 'toolCall', ...call });
 }
