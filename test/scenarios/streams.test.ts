@@ -56,6 +56,37 @@ describe('a stream', () => {
     ]);
   });
 
+  test('delivered whole gives the reasoning too, before the answer and never that of a broken attempt', async () => {
+    await using runtime = await createTestRuntime(TWO);
+    runtime.provider('a').always = async function* (call) {
+      yield { type: 'reasoning', text: 'lost' };
+      yield* tokens(2, 0, cut())(call);
+    };
+    runtime.provider('b').always = async function* (call) {
+      yield { type: 'reasoning', text: 'h' };
+      yield { type: 'reasoning', text: 'm' };
+      yield* tokens(2, 0, finish())(call);
+    };
+    const stream = runtime.service.completionStream(ask('?', 'smart'), { delivery: 'whole' });
+    const parts = await runtime.run(collect(runtime, stream));
+    expect(parts).toEqual([
+      { type: 'reasoning', text: 'hm' },
+      { type: 'text', text: 't0 t1 ' },
+      { type: 'finish', response: await stream.response },
+    ]);
+  });
+
+  test('that broke after the request was sent says that it may be billed', async () => {
+    await using runtime = await createTestRuntime(TWO);
+    runtime.provider('a').always = hang();
+    const { attempts } = await runtime.run(runtime.service.completionStream(ask('?', 'smart')).response);
+    expect(attempts).toMatchObject([
+      { provider: 'a', outcome: 'failed', isMaybeBilled: true },
+      { provider: 'b', outcome: 'answered' },
+    ]);
+    expect(attempts[1]).not.toHaveProperty('isMaybeBilled');
+  });
+
   test('delivered whole gives nothing before its end', async () => {
     await using runtime = await createTestRuntime(ONE);
     runtime.provider('a').always = tokens(10, 100, finish());
