@@ -17,7 +17,11 @@ const CONCURRENCY = 16;
 const messages = [{ role: 'user' as const, content: 'What keeps the lights on?' }];
 
 const simulator = await createSimulator({ name: 'upstream', clock: systemClock, outputTokens: 20 });
-const source = { providers: { up: { adapter: 'openai', baseURL: `${simulator.url}/v1`, apiKey: 'bench', models: ['m'], concurrency: 64 } } };
+const source = {
+  providers: {
+    up: { adapter: 'openai', baseURL: `${simulator.url}/v1`, apiKey: 'bench', models: ['m'], concurrency: 64 },
+  },
+};
 const service = await startService(source);
 const { config } = resolveConfig(source, { env: {} });
 const server = createHttpServer({ service, config, clock: systemClock });
@@ -56,13 +60,24 @@ async function repeat(ask: () => Promise<unknown>, calls: number, concurrency: n
 }
 
 function report(): void {
-  const rows = [...times].map(([name, { single, loaded }]) => ({ name, single: median(single), loaded: median(loaded) }));
+  const rows = [...times].map(([name, { single, loaded }]) => ({
+    name,
+    single: median(single),
+    loaded: median(loaded),
+  }));
   const [base] = rows;
   if (base === undefined) return;
   process.stdout.write(`median of ${ROUNDS} rounds of ${CALLS} calls, Node ${process.version}\n\n`);
-  process.stdout.write(`${'way'.padEnd(24)}${'ms/call, 1 caller'.padStart(20)}${'ratio'.padStart(8)}${`ms/call, ${CONCURRENCY} callers`.padStart(22)}${'ratio'.padStart(8)}\n`);
+  process.stdout.write(
+    `${'way'.padEnd(24)}${'ms/call, 1 caller'.padStart(20)}${'ratio'.padStart(8)}${`ms/call, ${CONCURRENCY} callers`.padStart(22)}${'ratio'.padStart(8)}\n`,
+  );
   for (const { name, single, loaded } of rows) {
-    const cells = [single.toFixed(3).padStart(20), (single / base.single).toFixed(2).padStart(8), loaded.toFixed(3).padStart(22), (loaded / base.loaded).toFixed(2).padStart(8)];
+    const cells = [
+      single.toFixed(3).padStart(20),
+      (single / base.single).toFixed(2).padStart(8),
+      loaded.toFixed(3).padStart(22),
+      (loaded / base.loaded).toFixed(2).padStart(8),
+    ];
     process.stdout.write(`${name.padEnd(24)}${cells.join('')}\n`);
   }
 }

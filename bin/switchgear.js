@@ -13,9 +13,13 @@ function give(message) {
 
 if (major < 22 || (major === 22 && minor < 19)) {
   give(
-    'expected Node to be version 22.19 or newer, got: ' + process.versions.node + ' (' + process.execPath + ').\n' +
+    'expected Node to be version 22.19 or newer, got: ' +
+      process.versions.node +
+      ' (' +
+      process.execPath +
+      ').\n' +
       'Install a current Node from https://nodejs.org, then run the same command again. In a checkout of Switchgear ' +
-      '"npm ci" brings its own Node, which "npm start" and "npx node bin/switchgear.js" use.'
+      '"npm ci" brings its own Node, which "npm start" and "npx node bin/switchgear.js" use.',
   );
 } else {
   import('../dist/cli/main.js').catch(function (error) {

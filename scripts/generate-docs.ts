@@ -15,7 +15,6 @@ import { resolveConfig } from '../src/config/resolve.ts';
 import { MemoryLedger } from '../src/stores/memory-ledger.ts';
 import { VirtualClock } from '../src/testing/virtual-clock.ts';
 
-
 interface Diagram {
   readonly title: string;
   readonly machine: AnyStateMachine;
@@ -31,7 +30,9 @@ export function renderDiagrams(): string {
     'Drawn from the code by `npm run docs`; do not edit by hand. Every actor is an XState root of its own. `restoring`',
     'is where an incarnation starts: it goes on from what the one before it knew.',
   ];
-  const sections = diagrams().map(({ title, machine, text }) => [`## ${title}`, '', text, '', '```mermaid', 'stateDiagram-v2', ...drawMachine(machine), '```'].join('\n'));
+  const sections = diagrams().map(({ title, machine, text }) =>
+    [`## ${title}`, '', text, '', '```mermaid', 'stateDiagram-v2', ...drawMachine(machine), '```'].join('\n'),
+  );
   return `${intro.join('\n')}\n\n${sections.join('\n\n')}\n`;
 }
 
@@ -54,7 +55,11 @@ function diagrams(): readonly Diagram[] {
     },
     {
       title: 'cost-tracker',
-      machine: createCostMachine({ ledger: new MemoryLedger({}), memory: { pending: [], writing: 0, written: 0, waiting: [] }, announce }),
+      machine: createCostMachine({
+        ledger: new MemoryLedger({}),
+        memory: { pending: [], writing: 0, written: 0, waiting: [] },
+        announce,
+      }),
       text: 'Writes ledger entries in groups; what is not written yet is kept across a crash.',
     },
     {
@@ -97,9 +102,21 @@ function drawTransitions(node: AnyStateNode, pad: string): string[] {
 }
 
 function labelOf({ eventType, guard }: AnyTransitionDefinition): string {
-  const event = String(eventType).replace(/^xstate\.after\.(.+?)\..*$/, 'after $1').replace(/^xstate\.(done|error)\.actor\..*$/, '$1').replace(/^after (\d+)$/, 'after $1 ms');
-  const condition = typeof guard === 'string' ? guard : typeof guard === 'object' && guard !== null && 'type' in guard ? guard.type : undefined;
-  return [event === '' ? undefined : event, condition === undefined ? undefined : `[${condition}]`].filter(Boolean).join(' ') || 'at once';
+  const event = String(eventType)
+    .replace(/^xstate\.after\.(.+?)\..*$/, 'after $1')
+    .replace(/^xstate\.(done|error)\.actor\..*$/, '$1')
+    .replace(/^after (\d+)$/, 'after $1 ms');
+  const condition =
+    typeof guard === 'string'
+      ? guard
+      : typeof guard === 'object' && guard !== null && 'type' in guard
+        ? guard.type
+        : undefined;
+  return (
+    [event === '' ? undefined : event, condition === undefined ? undefined : `[${condition}]`]
+      .filter(Boolean)
+      .join(' ') || 'at once'
+  );
 }
 
 function nameOf(node: AnyStateNode): string {
@@ -108,11 +125,19 @@ function nameOf(node: AnyStateNode): string {
 
 /** The whole of docs/failures.md. */
 export function renderFailures(): string {
-  const attempts = Object.entries(FAILURE_POLICY).map(([kind, { outcome, breaker, retryHere, nextCandidate, effect, code }]) =>
-    row([`\`${kind}\``, outcome, breaker, retryHere, nextCandidate, effect === 'none' ? '' : effect, `\`${code}\``]),
+  const attempts = Object.entries(FAILURE_POLICY).map(
+    ([kind, { outcome, breaker, retryHere, nextCandidate, effect, code }]) =>
+      row([`\`${kind}\``, outcome, breaker, retryHere, nextCandidate, effect === 'none' ? '' : effect, `\`${code}\``]),
   );
-  const errors = Object.entries(ERROR_POLICY).map(([code, { httpStatus, openaiType, openaiCode, anthropicType, clientRetry }]) =>
-    row([`\`${code}\``, String(httpStatus), `\`${openaiType}\` / \`${openaiCode}\``, `\`${anthropicType}\``, clientRetry ? 'yes' : 'no']),
+  const errors = Object.entries(ERROR_POLICY).map(
+    ([code, { httpStatus, openaiType, openaiCode, anthropicType, clientRetry }]) =>
+      row([
+        `\`${code}\``,
+        String(httpStatus),
+        `\`${openaiType}\` / \`${openaiCode}\``,
+        `\`${anthropicType}\``,
+        clientRetry ? 'yes' : 'no',
+      ]),
   );
   return [
     '# What failures mean',

@@ -60,7 +60,17 @@ const BUILT_IN_ADAPTERS: Readonly<Record<string, CreateAdapter>> = {
 };
 
 /** What a running adapter cannot take over: a change of these makes a new one. */
-const ADAPTER_FIELDS = ['adapter', 'baseURL', 'credentials', 'headers', 'query', 'proxy', 'timeouts', 'options', 'allowPrivate'] as const;
+const ADAPTER_FIELDS = [
+  'adapter',
+  'baseURL',
+  'credentials',
+  'headers',
+  'query',
+  'proxy',
+  'timeouts',
+  'options',
+  'allowPrivate',
+] as const;
 
 /**
  * Starts a service.
@@ -124,8 +134,14 @@ class Composition implements ServiceOwner {
     const tree = this.#tree;
     return {
       children: () => tree.children(),
-      suspend: (id) => asOperator(() => { tree.suspend(id); }),
-      resume: (id) => asOperator(() => { tree.resume(id); }),
+      suspend: (id) =>
+        asOperator(() => {
+          tree.suspend(id);
+        }),
+      resume: (id) =>
+        asOperator(() => {
+          tree.resume(id);
+        }),
       restart: (id) => asOperator(() => tree.restart(id)),
     };
   }
@@ -134,7 +150,11 @@ class Composition implements ServiceOwner {
     return this.#change(async () => {
       if (!this.#providers.has(name)) {
         const known = [...this.#providers.keys()].join(', ');
-        throw new SwitchgearError('invalid-request', `expected the name of an active provider (${known}), got: ${name}`, { param: 'name' });
+        throw new SwitchgearError(
+          'invalid-request',
+          `expected the name of an active provider (${known}), got: ${name}`,
+          { param: 'name' },
+        );
       }
       await this.#apply(patchProvider(this.#written, name, patch));
     });
@@ -151,7 +171,10 @@ class Composition implements ServiceOwner {
   async close(): Promise<void> {
     await this.#flushCosts();
     await this.#tree.stop();
-    await Promise.allSettled([...this.#closing.map((close) => close()), ...[...this.#providers.values()].map(({ adapter }) => adapter.close?.())]);
+    await Promise.allSettled([
+      ...this.#closing.map((close) => close()),
+      ...[...this.#providers.values()].map(({ adapter }) => adapter.close?.()),
+    ]);
     await this.#runtime.store.close();
   }
 
@@ -208,13 +231,23 @@ class Composition implements ServiceOwner {
 
   #buildProvider(config: ProviderConfig): Provider {
     const { announce } = this.#runtime;
-    const control = new ProviderControl({ config, clock: this.#clock, registry: this.#registry, announce, beforeEvent: this.#deps.beforeActorEvent });
+    const control = new ProviderControl({
+      config,
+      clock: this.#clock,
+      registry: this.#registry,
+      announce,
+      beforeEvent: this.#deps.beforeActorEvent,
+    });
     return { control, adapter: this.#buildAdapter(config) };
   }
 
   #buildAdapter(config: ProviderConfig): Provider['adapter'] {
     const createAdapter = { ...BUILT_IN_ADAPTERS, ...this.#deps.adapters }[config.adapter];
-    if (createAdapter === undefined) throw new SwitchgearError('invalid-config', `providers.${config.name}.adapter: expected a known adapter, got: ${config.adapter}`);
+    if (createAdapter === undefined)
+      throw new SwitchgearError(
+        'invalid-config',
+        `providers.${config.name}.adapter: expected a known adapter, got: ${config.adapter}`,
+      );
     return createAdapter(config, { fetch: this.#deps.fetch, clock: this.#clock });
   }
 
@@ -245,8 +278,12 @@ class Composition implements ServiceOwner {
     const { config } = this.#resolve(written);
     const { added, removed, changed } = diffConfig(this.#config, config);
     const configs = new Map(config.providers.map((provider) => [provider.name, provider]));
-    const newcomers = [...configs.values()].filter(({ name }) => added.includes(name)).map((provider) => this.#buildProvider(provider));
-    const changes = [...configs.values()].filter(({ name }) => changed.includes(name)).map((provider) => this.#prepareChange(provider));
+    const newcomers = [...configs.values()]
+      .filter(({ name }) => added.includes(name))
+      .map((provider) => this.#buildProvider(provider));
+    const changes = [...configs.values()]
+      .filter(({ name }) => changed.includes(name))
+      .map((provider) => this.#prepareChange(provider));
     this.#written = written;
     this.#config = config;
     this.#catalogue = createCatalogue(config.providers);
@@ -261,7 +298,9 @@ class Composition implements ServiceOwner {
     const provider = this.#providers.get(config.name);
     if (provider === undefined) throw new TypeError(`expected provider ${config.name} to be running`);
     const before = provider.control.config;
-    const needsAdapter = ADAPTER_FIELDS.some((field) => JSON.stringify(before[field]) !== JSON.stringify(config[field]));
+    const needsAdapter = ADAPTER_FIELDS.some(
+      (field) => JSON.stringify(before[field]) !== JSON.stringify(config[field]),
+    );
     const adapter = needsAdapter ? this.#buildAdapter(config) : provider.adapter;
     return () => {
       provider.control.configure(config);

@@ -2,7 +2,13 @@
 export { startService, type ServiceDeps } from './compose.ts';
 export type { SwitchgearConfig, ConfigSource } from './config/input.ts';
 export { SwitchgearError, type ErrorCode, type ErrorReport } from './contract/errors.ts';
-export { ERROR_POLICY, FAILURE_POLICY, type ErrorMeaning, type FailureKind, type FailureMeaning } from './contract/failures.ts';
+export {
+  ERROR_POLICY,
+  FAILURE_POLICY,
+  type ErrorMeaning,
+  type FailureKind,
+  type FailureMeaning,
+} from './contract/failures.ts';
 export type {
   Adapter,
   AdapterCall,
@@ -48,4 +54,12 @@ export type {
   Usage,
 } from './contract/response.ts';
 export type { ProviderPatch, RequestResult, Service, SupervisorView } from './contract/service.ts';
-export type { ChildState, CostSummary, ExplainedCandidate, HealthLabel, ModelListing, ProviderHealth, ProviderState } from './contract/state.ts';
+export type {
+  ChildState,
+  CostSummary,
+  ExplainedCandidate,
+  HealthLabel,
+  ModelListing,
+  ProviderHealth,
+  ProviderState,
+} from './contract/state.ts';

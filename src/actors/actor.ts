@@ -3,7 +3,13 @@
  * an unobserved error end the Node process and knows no restart; here every error is an exit that a supervisor sees, and
  * what an actor of an old incarnation still does reaches nobody.
  */
-import { type Actor as XStateActor, type AnyStateMachine, createActor, type EventFromLogic, type SnapshotFrom } from 'xstate';
+import {
+  type Actor as XStateActor,
+  type AnyStateMachine,
+  createActor,
+  type EventFromLogic,
+  type SnapshotFrom,
+} from 'xstate';
 import type { Clock } from '../contract/clock.ts';
 import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
 
@@ -45,7 +51,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     this.incarnation = options.incarnation;
     this.#clock = options.clock;
     this.#onUndelivered = options.onUndelivered;
-    const machine = options.beforeEvent === undefined ? options.machine : intercept(options.machine, options.id, options.beforeEvent);
+    const machine =
+      options.beforeEvent === undefined ? options.machine : intercept(options.machine, options.id, options.beforeEvent);
     const { clock } = options;
     // The supervised machines take no input; with the concrete type XState would demand a generic one.
     this.#root = createActor(machine as AnyStateMachine, {
@@ -101,11 +108,16 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
    * Asks the actor and waits for its answer, 5 s by default.
    * @throws {SupervisorError} `noproc` when it is dead or dies before it answers, `timeout`, `mailbox-full`, `aborted`
    */
-  call<Value>(createEvent: (reply: Reply<Value>) => EventFromLogic<Machine>, options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Value> {
+  call<Value>(
+    createEvent: (reply: Reply<Value>) => EventFromLogic<Machine>,
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<Value> {
     const { timeoutMs = CALL_TIMEOUT_MS, signal } = options;
     return new Promise<Value>((resolve, reject) => {
-      const ended = (reason: ExitReason) => new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason });
-      const left = () => new SupervisorError('aborted', `the call to actor ${this.id} was aborted`, { cause: signal?.reason });
+      const ended = (reason: ExitReason) =>
+        new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason });
+      const left = () =>
+        new SupervisorError('aborted', `the call to actor ${this.id} was aborted`, { cause: signal?.reason });
       if (this.#exit !== undefined || signal?.aborted === true) {
         reject(this.#exit === undefined ? left() : ended(this.#exit));
         return;
@@ -138,7 +150,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
         resolve(value);
       });
       position = () => this.#mailbox.indexOf(event);
-      if (!this.cast(event) && this.isAlive) fail(new SupervisorError('mailbox-full', `the mailbox of actor ${this.id} is full`));
+      if (!this.cast(event) && this.isAlive)
+        fail(new SupervisorError('mailbox-full', `the mailbox of actor ${this.id} is full`));
     });
   }
 

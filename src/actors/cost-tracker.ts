@@ -66,7 +66,11 @@ export function createCostMachine({ ledger, memory, announce }: CostMachineDeps)
         if (event.type !== 'entry.recorded') return context;
         if (context.pending.length < PENDING_MAX) return { ...context, pending: [...context.pending, event.entry] };
         const { requestId } = event.entry;
-        announce('store.failed', { requestId, operation: 'book', message: `${PENDING_MAX} ledger entries could not be written yet; this one is lost` });
+        announce('store.failed', {
+          requestId,
+          operation: 'book',
+          message: `${PENDING_MAX} ledger entries could not be written yet; this one is lost`,
+        });
         return context;
       }),
       await: assign(({ context, event }) => {
@@ -93,7 +97,11 @@ export function createCostMachine({ ledger, memory, announce }: CostMachineDeps)
     initial: 'idle',
     on: { 'entry.recorded': { actions: 'note' }, 'flush.asked': { actions: 'await' } },
     states: {
-      idle: { entry: 'answer', always: { guard: 'hasPending', target: 'writing' }, on: { 'flush.asked': { actions: ['await', 'answer'] } } },
+      idle: {
+        entry: 'answer',
+        always: { guard: 'hasPending', target: 'writing' },
+        on: { 'flush.asked': { actions: ['await', 'answer'] } },
+      },
       writing: {
         entry: 'begin',
         invoke: {

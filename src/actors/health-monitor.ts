@@ -93,13 +93,19 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
     const patient = patients[provider.name] ?? NEWCOMER;
     const nowMs = clock.nowMs();
     const label = judgeHealth(provider.state(), patient);
-    if (label !== patient.label) announce('health.changed', { provider: provider.name, from: patient.label, to: label });
+    if (label !== patient.label)
+      announce('health.changed', { provider: provider.name, from: patient.label, to: label });
     const judged = change(patients, provider.name, { label, segments: appendSegment(patient.segments, label, nowMs) });
-    if (patient.nextLookAtMs === undefined) return change(judged, provider.name, { nextLookAtMs: nowMs + provider.intervalMs });
+    if (patient.nextLookAtMs === undefined)
+      return change(judged, provider.name, { nextLookAtMs: nowMs + provider.intervalMs });
     if (nowMs < patient.nextLookAtMs || patient.isChecking) return judged;
     const isIdle = !patient.hasTraffic;
     if (isIdle) startCheck(provider.name);
-    return change(judged, provider.name, { hasTraffic: false, isChecking: isIdle, nextLookAtMs: nowMs + provider.intervalMs });
+    return change(judged, provider.name, {
+      hasTraffic: false,
+      isChecking: isIdle,
+      nextLookAtMs: nowMs + provider.intervalMs,
+    });
   };
 
   return setup({
@@ -109,9 +115,19 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
         if (event.type !== 'attempt.observed') return context;
         const { provider, isSuccess, latencyMs, error } = event.observation;
         const patient = context.patients[provider] ?? NEWCOMER;
-        const recentErrors = error === undefined ? patient.recentErrors : [{ at: clock.wallMs(), ...error }, ...patient.recentErrors].slice(0, ERRORS_MAX);
+        const recentErrors =
+          error === undefined
+            ? patient.recentErrors
+            : [{ at: clock.wallMs(), ...error }, ...patient.recentErrors].slice(0, ERRORS_MAX);
         const latencies = isSuccess ? [...patient.latencies, latencyMs].slice(-SAMPLES_MAX) : patient.latencies;
-        return { patients: change(context.patients, provider, { recentErrors, latencies, hasTraffic: true, hasEvidence: true }) };
+        return {
+          patients: change(context.patients, provider, {
+            recentErrors,
+            latencies,
+            hasTraffic: true,
+            hasEvidence: true,
+          }),
+        };
       }),
       noteCheck: assign(({ context, event }) => {
         if (event.type !== 'check.finished') return context;
@@ -119,10 +135,19 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
         const patient = context.patients[provider] ?? NEWCOMER;
         const at = clock.wallMs();
         const isProof = verdict !== 'inconclusive';
-        const recentErrors = verdict === 'unreachable' ? [{ at, code, message }, ...patient.recentErrors].slice(0, ERRORS_MAX) : patient.recentErrors;
+        const recentErrors =
+          verdict === 'unreachable'
+            ? [{ at, code, message }, ...patient.recentErrors].slice(0, ERRORS_MAX)
+            : patient.recentErrors;
         const lastCheckPassed = isProof ? verdict === 'passed' : undefined;
         return {
-          patients: change(context.patients, provider, { isChecking: false, lastCheckAt: at, lastCheckPassed, recentErrors, hasEvidence: patient.hasEvidence || isProof }),
+          patients: change(context.patients, provider, {
+            isChecking: false,
+            lastCheckAt: at,
+            lastCheckPassed,
+            recentErrors,
+            hasEvidence: patient.hasEvidence || isProof,
+          }),
         };
       }),
       lookAround: assign(({ context }) => ({ patients: providers().reduce(look, context.patients) })),
@@ -164,7 +189,15 @@ export class HealthControl {
     return new Actor({
       id: HEALTH_MONITOR_ID,
       incarnation,
-      machine: createHealthMachine({ memory: forgetChecks(this.#memory), clock, announce, providers, startCheck: (provider) => { this.#startCheck(provider); } }),
+      machine: createHealthMachine({
+        memory: forgetChecks(this.#memory),
+        clock,
+        announce,
+        providers,
+        startCheck: (provider) => {
+          this.#startCheck(provider);
+        },
+      }),
       clock,
       beforeEvent,
       onUndelivered: this.#mailbag.keep,
@@ -193,7 +226,8 @@ export class HealthControl {
     const status = judgeHealth(state, patient);
     const nowMs = this.#deps.clock.nowMs();
     const { latencies } = patient;
-    const averageMs = latencies.length === 0 ? undefined : latencies.reduce((sum, value) => sum + value, 0) / latencies.length;
+    const averageMs =
+      latencies.length === 0 ? undefined : latencies.reduce((sum, value) => sum + value, 0) / latencies.length;
     return {
       status,
       breaker: state.breaker,

@@ -22,7 +22,10 @@ export class PacingBuckets {
   take({ tokens }: PaceRequest, nowMs: number): number {
     const requests = this.#requestLimit && takePace(this.#requests, this.#requestLimit, 1, nowMs);
     const held = this.#tokenLimit && takePace(this.#tokens, this.#tokenLimit, tokens, nowMs);
-    const waitMs = Math.max(requests?.isAllowed === false ? requests.waitMs : 0, held?.isAllowed === false ? held.waitMs : 0);
+    const waitMs = Math.max(
+      requests?.isAllowed === false ? requests.waitMs : 0,
+      held?.isAllowed === false ? held.waitMs : 0,
+    );
     if (waitMs > 0) return waitMs;
     if (requests?.isAllowed === true) this.#requests = requests.pace;
     if (held?.isAllowed === true) this.#tokens = held.pace;
@@ -40,4 +43,3 @@ export class PacingBuckets {
     if (this.#tokenLimit !== undefined) this.#tokens = correctPace(this.#tokens, this.#tokenLimit, unused);
   }
 }
-

@@ -8,13 +8,26 @@ import type { Credential, ProviderConfig } from '../contract/config.ts';
 import type { ProviderState } from '../contract/state.ts';
 import type { Admission } from '../policy/rank.ts';
 import { type PaceRequest, PacingBuckets } from './pacing-buckets.ts';
-import { chargeFailover, createRetryBucket, creditFirstAttempt, payForRetry, type RetryBucket } from '../policy/retry.ts';
+import {
+  chargeFailover,
+  createRetryBucket,
+  creditFirstAttempt,
+  payForRetry,
+  type RetryBucket,
+} from '../policy/retry.ts';
 import { countWindow, rollWindow } from '../policy/window.ts';
 import { Actor, type BeforeEvent } from './actor.ts';
 import type { Announce } from './announce.ts';
 import { Mailbag } from './mailbag.ts';
 import { createProviderMachine, type ProviderMachine } from './provider.ts';
-import { createProviderMemory, gateWaitMs, type Permit, pickCredential, type ProviderMemory, type Report } from './provider-memory.ts';
+import {
+  createProviderMemory,
+  gateWaitMs,
+  type Permit,
+  pickCredential,
+  type ProviderMemory,
+  type Report,
+} from './provider-memory.ts';
 import type { Registry } from './registry.ts';
 
 /** What a request is told to wait when the actor is down and its supervisor will restart it. */
@@ -45,7 +58,7 @@ export interface ProviderControlDeps {
 }
 
 /** The registry name of a provider's actor. */
-export function providerActorId(name: string): string {
+function providerActorId(name: string): string {
   return `provider/${name}`;
 }
 
@@ -120,7 +133,8 @@ export class ProviderControl {
 
   /** Whether this provider would take a request for `model` now. */
   admission(model: string): Admission {
-    if (this.#isDown) return { kind: 'never', reason: 'its actor kept crashing and was given up; revive it with supervisor.restart' };
+    if (this.#isDown)
+      return { kind: 'never', reason: 'its actor kept crashing and was given up; revive it with supervisor.restart' };
     const actor = this.#mailbag.actor();
     if (actor === undefined) return wait('restarting', RESTART_WAIT_MS);
     if (actor.isSuspended) return wait('suspended', RESTART_WAIT_MS);
@@ -133,10 +147,16 @@ export class ProviderControl {
     if (gateMs === undefined) return { kind: 'never', reason: describeBlocked(memory) };
     const quarantinedMs = (memory.quarantine[model] ?? 0) - nowMs;
     if (quarantinedMs > 0) {
-      return { kind: 'never', reason: `the provider does not know model ${model}; asked again in ${Math.ceil(quarantinedMs / 1000)} s` };
+      return {
+        kind: 'never',
+        reason: `the provider does not know model ${model}; asked again in ${Math.ceil(quarantinedMs / 1000)} s`,
+      };
     }
     if (memory.breaker === 'open') {
-      return { ...wait('open', Math.max(memory.openUntilMs - nowMs, gateMs)), canForceProbe: !memory.isForcedProbeUsed && gateMs === 0 };
+      return {
+        ...wait('open', Math.max(memory.openUntilMs - nowMs, gateMs)),
+        canForceProbe: !memory.isForcedProbeUsed && gateMs === 0,
+      };
     }
     if (memory.probe !== undefined) return wait('probing', Math.max(0, memory.probe.leaseUntilMs - nowMs));
     if (gateMs > 0) return wait('held', gateMs);
@@ -155,7 +175,8 @@ export class ProviderControl {
     const nowMs = this.#deps.clock.nowMs();
     const picked = pickCredential(this.#memory, request.avoid, nowMs);
     const credential = this.config.credentials.find((candidate) => candidate.id === picked?.id);
-    if (picked === undefined || credential === undefined) return { kind: 'refused', admission: wait('held', gateWaitMs(this.#memory, nowMs) ?? RESTART_WAIT_MS) };
+    if (picked === undefined || credential === undefined)
+      return { kind: 'refused', admission: wait('held', gateWaitMs(this.#memory, nowMs) ?? RESTART_WAIT_MS) };
     const paceWaitMs = this.#pacing.take(request.pace, nowMs);
     if (paceWaitMs > 0) return { kind: 'paced', waitMs: paceWaitMs };
     const permit: Permit = {
@@ -188,7 +209,8 @@ export class ProviderControl {
 
   configure(config: ProviderConfig): void {
     // The same rates keep their bucket: a reload is no reason for another burst.
-    if (JSON.stringify(config.rateLimit) !== JSON.stringify(this.config.rateLimit)) this.#pacing = new PacingBuckets(config.rateLimit);
+    if (JSON.stringify(config.rateLimit) !== JSON.stringify(this.config.rateLimit))
+      this.#pacing = new PacingBuckets(config.rateLimit);
     this.#mailbag.tell({ type: 'config.changed', config });
     this.#paceRelaxed();
   }
@@ -215,7 +237,10 @@ export class ProviderControl {
     const nowMs = this.#deps.clock.nowMs();
     const bucket = this.#retryBuckets.get(credentialId) ?? createRetryBucket(nowMs);
     if (kind !== 'retry') {
-      this.#retryBuckets.set(credentialId, kind === 'first' ? creditFirstAttempt(bucket, nowMs) : chargeFailover(bucket, nowMs));
+      this.#retryBuckets.set(
+        credentialId,
+        kind === 'first' ? creditFirstAttempt(bucket, nowMs) : chargeFailover(bucket, nowMs),
+      );
       return true;
     }
     const paid = payForRetry(bucket, nowMs);
@@ -241,12 +266,14 @@ export class ProviderControl {
         lastFailureAt: memory.lastFailureAt,
         lastError: memory.lastError,
         openedAt: memory.openedAt,
-        nextProbeAt: memory.breaker === 'open' ? Math.round(this.#deps.clock.wallMs() + Math.max(0, untilProbeMs)) : undefined,
+        nextProbeAt:
+          memory.breaker === 'open' ? Math.round(this.#deps.clock.wallMs() + Math.max(0, untilProbeMs)) : undefined,
       },
       gate: (gateWaitMs(memory, nowMs) ?? 0) > 0 ? 'held' : 'clear',
       credentials: memory.credentials.map((credential) => {
         const heldForMs = Math.max(0, Math.round(credential.heldUntilMs - nowMs));
-        if (credential.blocked !== undefined) return { id: credential.id, state: credential.blocked === 'unauthorized' ? 'disabled' : 'exhausted' };
+        if (credential.blocked !== undefined)
+          return { id: credential.id, state: credential.blocked === 'unauthorized' ? 'disabled' : 'exhausted' };
         return heldForMs > 0 ? { id: credential.id, state: 'held', heldForMs } : { id: credential.id, state: 'usable' };
       }),
       concurrency: { limit: memory.limit.limit, inFlight: memory.permits.size },
@@ -281,7 +308,10 @@ export class ProviderControl {
   }
 }
 
-function wait(reason: Extract<Admission, { kind: 'wait' }>['reason'], retryAfterMs: number): Extract<Admission, { kind: 'wait' }> {
+function wait(
+  reason: Extract<Admission, { kind: 'wait' }>['reason'],
+  retryAfterMs: number,
+): Extract<Admission, { kind: 'wait' }> {
   return { kind: 'wait', reason, retryAfterMs, canForceProbe: false };
 }
 

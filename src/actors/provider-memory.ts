@@ -8,10 +8,17 @@ import type { BreakerName } from '../contract/events.ts';
 import type { FailureMeaning } from '../contract/failures.ts';
 import { openDurationMs } from '../policy/breaker.ts';
 import { type ConcurrencyLimit, growLimit, shrinkLimit } from '../policy/limit.ts';
-import { type CallWindow, type CountedFailure, createWindow, recordFailure, recordSuccess, retractFailure } from '../policy/window.ts';
+import {
+  type CallWindow,
+  type CountedFailure,
+  createWindow,
+  recordFailure,
+  recordSuccess,
+  retractFailure,
+} from '../policy/window.ts';
 
 /** How long a model the provider does not know is left alone. */
-export const QUARANTINE_MS = 600_000;
+const QUARANTINE_MS = 600_000;
 /** Refusals in a row that take a credential out. */
 const UNAUTHORIZED_MAX = 2;
 
@@ -107,9 +114,14 @@ export function applyConfig(memory: ProviderMemory, config: ProviderConfig, nowM
     ...memory,
     config,
     window: isSameWindow ? memory.window : createWindow(config.breaker.windowMs, nowMs),
-    permits: isSameWindow ? memory.permits : new Map([...memory.permits].map(([id, record]) => [id, { ...record, overdue: undefined }])),
+    permits: isSameWindow
+      ? memory.permits
+      : new Map([...memory.permits].map(([id, record]) => [id, { ...record, overdue: undefined }])),
     credentials: keepCredentials(memory, config),
-    limit: isFullLimit || memory.limit.limit > config.concurrency ? { limit: config.concurrency, successesInRow: 0 } : memory.limit,
+    limit:
+      isFullLimit || memory.limit.limit > config.concurrency
+        ? { limit: config.concurrency, successesInRow: 0 }
+        : memory.limit,
   };
 }
 
@@ -163,11 +175,19 @@ export function countOverdue(memory: ProviderMemory, permit: Permit, nowMs: numb
   const record = memory.permits.get(permit.id);
   if (record === undefined || record.overdue !== undefined || permit.generation !== memory.generation) return memory;
   const window = recordFailure(memory.window, nowMs);
-  const permits = new Map(memory.permits).set(permit.id, { ...record, overdue: { bucket: window.newest, run: window.run } });
+  const permits = new Map(memory.permits).set(permit.id, {
+    ...record,
+    overdue: { bucket: window.newest, run: window.run },
+  });
   return noteFailure({ ...memory, window, permits }, { message: `no answer within ${permit.limitMs} ms` }, wallMs);
 }
 
-export function countCheckFailure(memory: ProviderMemory, message: string, nowMs: number, wallMs: number): ProviderMemory {
+export function countCheckFailure(
+  memory: ProviderMemory,
+  message: string,
+  nowMs: number,
+  wallMs: number,
+): ProviderMemory {
   return noteFailure({ ...memory, window: recordFailure(memory.window, nowMs) }, { message }, wallMs);
 }
 
@@ -178,7 +198,8 @@ function noteFailure(memory: ProviderMemory, report: Pick<Report, 'message'>, wa
 /** AIMD: successes grow the limit, complaints of the provider shrink it; those of another generation do neither (R4). */
 export function adjustLimit(memory: ProviderMemory, permit: Permit, report: Report): ProviderMemory {
   if (permit.generation !== memory.generation) return memory;
-  if (report.effect === 'hold-gate' || report.effect === 'shrink-limit') return { ...memory, limit: shrinkLimit(memory.limit) };
+  if (report.effect === 'hold-gate' || report.effect === 'shrink-limit')
+    return { ...memory, limit: shrinkLimit(memory.limit) };
   if (report.verdict === 'success') return { ...memory, limit: growLimit(memory.limit, memory.config.concurrency) };
   return memory;
 }
@@ -227,7 +248,10 @@ export function beginClosed(memory: ProviderMemory, nowMs: number): ProviderMemo
 
 /** Holds the gate of one credential. The deadline only ever moves later. */
 export function holdGate(memory: ProviderMemory, permit: Permit, untilMs: number): ProviderMemory {
-  return changeCredential(memory, permit, (credential) => ({ ...credential, heldUntilMs: Math.max(credential.heldUntilMs, untilMs) }));
+  return changeCredential(memory, permit, (credential) => ({
+    ...credential,
+    heldUntilMs: Math.max(credential.heldUntilMs, untilMs),
+  }));
 }
 
 export function judgeCredential(memory: ProviderMemory, permit: Permit, report: Report): ProviderMemory {
@@ -237,7 +261,11 @@ export function judgeCredential(memory: ProviderMemory, permit: Permit, report: 
     case 'count-unauthorized':
       return changeCredential(memory, permit, (credential) => {
         const unauthorizedInRow = credential.unauthorizedInRow + 1;
-        return { ...credential, unauthorizedInRow, blocked: unauthorizedInRow >= UNAUTHORIZED_MAX ? 'unauthorized' : credential.blocked };
+        return {
+          ...credential,
+          unauthorizedInRow,
+          blocked: unauthorizedInRow >= UNAUTHORIZED_MAX ? 'unauthorized' : credential.blocked,
+        };
       });
     case 'hold-gate':
     case 'shrink-limit':
@@ -253,14 +281,28 @@ export function quarantineModel(memory: ProviderMemory, model: string, nowMs: nu
   return { ...memory, quarantine: { ...Object.fromEntries(live), [model]: nowMs + QUARANTINE_MS } };
 }
 
-function changeCredential(memory: ProviderMemory, permit: Permit, change: (credential: CredentialMemory) => CredentialMemory): ProviderMemory {
-  const isMeant = ({ id, version }: CredentialMemory) => id === permit.credentialId && version === permit.credentialVersion;
-  return { ...memory, credentials: memory.credentials.map((credential) => (isMeant(credential) ? change(credential) : credential)) };
+function changeCredential(
+  memory: ProviderMemory,
+  permit: Permit,
+  change: (credential: CredentialMemory) => CredentialMemory,
+): ProviderMemory {
+  const isMeant = ({ id, version }: CredentialMemory) =>
+    id === permit.credentialId && version === permit.credentialVersion;
+  return {
+    ...memory,
+    credentials: memory.credentials.map((credential) => (isMeant(credential) ? change(credential) : credential)),
+  };
 }
 
 /** The credential to use now: usable, not held, not in `avoid` if another can be had; the least recently blamed first. */
-export function pickCredential(memory: ProviderMemory, avoid: ReadonlySet<string>, nowMs: number): CredentialMemory | undefined {
-  const open = memory.credentials.filter((credential) => credential.blocked === undefined && credential.heldUntilMs <= nowMs);
+export function pickCredential(
+  memory: ProviderMemory,
+  avoid: ReadonlySet<string>,
+  nowMs: number,
+): CredentialMemory | undefined {
+  const open = memory.credentials.filter(
+    (credential) => credential.blocked === undefined && credential.heldUntilMs <= nowMs,
+  );
   return open.find((credential) => !avoid.has(credential.id)) ?? open[0];
 }
 

@@ -34,7 +34,8 @@ export type ProviderMachine = ReturnType<typeof createProviderMachine>;
 /** Builds the machine of one provider. */
 export function createProviderMachine({ memory: initial, clock, announce }: ProviderMachineDeps) {
   const now = () => clock.nowMs();
-  const isProbe = (context: ProviderMemory, permit: Permit) => context.probe?.permitId === permit.id && permit.generation === context.generation;
+  const isProbe = (context: ProviderMemory, permit: Permit) =>
+    context.probe?.permitId === permit.id && permit.generation === context.generation;
 
   return setup({
     types: {} as { context: ProviderMemory; events: ProviderEvent },
@@ -47,7 +48,8 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       wasOpen: ({ context }) => context.breaker === 'open',
       wasHalfOpen: ({ context }) => context.breaker === 'halfOpen',
       wasProbing: ({ context }) => context.probe !== undefined,
-      isTripped: ({ context, event }) => isEvidence(event) && tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
+      isTripped: ({ context, event }) =>
+        isEvidence(event) && tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
       isClosingProbe: ({ context, event }) =>
         event.type === 'attempt.reported' &&
         isProbe(context, event.permit) &&
@@ -62,7 +64,9 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       hasNoCredential: ({ context }) => context.credentials.every((credential) => credential.blocked !== undefined),
     },
     actions: {
-      claim: assign(({ context, event }) => (event.type === 'permit.claimed' ? memory.addPermit(context, event.permit) : context)),
+      claim: assign(({ context, event }) =>
+        event.type === 'permit.claimed' ? memory.addPermit(context, event.permit) : context,
+      ),
       claimProbe: assign(({ context, event }) => {
         if (event.type !== 'permit.claimed') return context;
         const leaseUntilMs = now() + probeLeaseMs(event.permit.limitMs);
@@ -70,32 +74,44 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       }),
       countReport: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported') return context;
-        const counted = memory.countReport(context, event.permit, event.report, { nowMs: now(), wallMs: clock.wallMs() });
+        const counted = memory.countReport(context, event.permit, event.report, {
+          nowMs: now(),
+          wallMs: clock.wallMs(),
+        });
         const adjusted = memory.adjustLimit(counted, event.permit, event.report);
         return memory.removePermit(adjusted, event.permit.id);
       }),
-      release: assign(({ context, event }) => (event.type === 'attempt.reported' ? memory.removePermit(context, event.permit.id) : context)),
+      release: assign(({ context, event }) =>
+        event.type === 'attempt.reported' ? memory.removePermit(context, event.permit.id) : context,
+      ),
       noteProbe: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported') return context;
         const successes = context.halfOpenSuccesses + (event.report.verdict === 'success' ? 1 : 0);
         return { ...memory.removePermit(context, event.permit.id), probe: undefined, halfOpenSuccesses: successes };
       }),
       noteProbeFailure: assign(({ context, event }) => {
-        const message = event.type === 'attempt.reported' ? event.report.message : 'the probe did not end within its lease';
+        const message =
+          event.type === 'attempt.reported' ? event.report.message : 'the probe did not end within its lease';
         return { ...context, lastFailureAt: clock.wallMs(), lastError: message ?? context.lastError };
       }),
       countOverdue: assign(({ context, event }) =>
         event.type === 'attempt.overdue' ? memory.countOverdue(context, event.permit, now(), clock.wallMs()) : context,
       ),
       countCheck: assign(({ context, event }) =>
-        event.type === 'check.failed' ? memory.countCheckFailure(context, event.message, now(), clock.wallMs()) : context,
+        event.type === 'check.failed'
+          ? memory.countCheckFailure(context, event.message, now(), clock.wallMs())
+          : context,
       ),
       announceTrip: ({ context }) => {
         const reason = tripReason(rollWindow(context.window, now()), context.config.breaker) ?? 'failures';
         announce('breaker.opened', { provider: context.config.name, reason, openMs: openMs(context) });
       },
       announceReopened: ({ context }) => {
-        announce('breaker.opened', { provider: context.config.name, reason: 'the probe failed', openMs: openMs(context) });
+        announce('breaker.opened', {
+          provider: context.config.name,
+          reason: 'the probe failed',
+          openMs: openMs(context),
+        });
       },
       beginOpen: assign(({ context }) => memory.beginOpen(context, now(), clock.wallMs(), clock.random())),
       beginHalfOpen: assign(({ context }) => memory.beginHalfOpen(context, false)),
@@ -110,20 +126,32 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       hold: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported' || event.report.effect !== 'hold-gate') return context;
         const holdMs = event.report.holdMs ?? 0;
-        announce('gate.held', { provider: context.config.name, credential: event.permit.credentialId, forMs: Math.round(holdMs) });
+        announce('gate.held', {
+          provider: context.config.name,
+          credential: event.permit.credentialId,
+          forMs: Math.round(holdMs),
+        });
         return memory.holdGate(context, event.permit, now() + holdMs);
       }),
       judge: assign(({ context, event }) => {
         if (event.type !== 'attempt.reported') return context;
         const judged = memory.judgeCredential(context, event.permit, event.report);
         announceBlocked(context, judged, announce);
-        return event.report.effect === 'quarantine-model' ? memory.quarantineModel(judged, event.report.model, now()) : judged;
+        return event.report.effect === 'quarantine-model'
+          ? memory.quarantineModel(judged, event.report.model, now())
+          : judged;
       }),
       resetCredentials: assign(({ context }) => ({
         ...context,
-        credentials: context.credentials.map((credential) => ({ ...credential, unauthorizedInRow: 0, blocked: undefined })),
+        credentials: context.credentials.map((credential) => ({
+          ...credential,
+          unauthorizedInRow: 0,
+          blocked: undefined,
+        })),
       })),
-      configure: assign(({ context, event }) => (event.type === 'config.changed' ? memory.applyConfig(context, event.config, now()) : context)),
+      configure: assign(({ context, event }) =>
+        event.type === 'config.changed' ? memory.applyConfig(context, event.config, now()) : context,
+      ),
     },
   }).createMachine({
     id: 'provider',
@@ -134,7 +162,13 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
         initial: 'restoring',
         on: { 'config.changed': { actions: 'configure' }, 'attempt.reported': { actions: 'release' } },
         states: {
-          restoring: { always: [{ guard: 'wasOpen', target: 'open' }, { guard: 'wasHalfOpen', target: 'halfOpen' }, { target: 'closed' }] },
+          restoring: {
+            always: [
+              { guard: 'wasOpen', target: 'open' },
+              { guard: 'wasHalfOpen', target: 'halfOpen' },
+              { target: 'closed' },
+            ],
+          },
           closed: {
             always: { guard: 'isTripped', target: 'open', actions: ['beginOpen', 'announceTrip'] },
             on: {
@@ -154,10 +188,19 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
               restoring: { always: [{ guard: 'wasProbing', target: 'probing' }, { target: 'waiting' }] },
               waiting: { on: { 'permit.claimed': { target: 'probing', actions: 'claimProbe' } } },
               probing: {
-                after: { leaseRemaining: { target: '#provider.breaker.open', actions: ['noteProbeFailure', 'beginOpen', 'announceReopened'] } },
+                after: {
+                  leaseRemaining: {
+                    target: '#provider.breaker.open',
+                    actions: ['noteProbeFailure', 'beginOpen', 'announceReopened'],
+                  },
+                },
                 on: {
                   'attempt.reported': [
-                    { guard: 'isClosingProbe', target: '#provider.breaker.closed', actions: ['noteProbe', 'beginClosed', 'announceClosed'] },
+                    {
+                      guard: 'isClosingProbe',
+                      target: '#provider.breaker.closed',
+                      actions: ['noteProbe', 'beginClosed', 'announceClosed'],
+                    },
                     {
                       guard: 'isFailedProbe',
                       target: '#provider.breaker.open',
@@ -208,6 +251,10 @@ function announceBlocked(before: ProviderMemory, after: ProviderMemory, announce
   for (const credential of after.credentials) {
     const known = before.credentials.find((candidate) => candidate.id === credential.id);
     if (credential.blocked === undefined || known?.blocked !== undefined) continue;
-    announce('credential.disabled', { provider: after.config.name, credential: credential.id, reason: credential.blocked });
+    announce('credential.disabled', {
+      provider: after.config.name,
+      credential: credential.id,
+      reason: credential.blocked,
+    });
   }
 }

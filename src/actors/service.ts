@@ -57,7 +57,10 @@ export function createServiceMachine(memory: ServiceMemory) {
     states: {
       starting: { always: [{ guard: 'wasDraining', target: 'draining' }, { target: 'accepting' }] },
       accepting: {
-        on: { 'request.admitted': { actions: 'countAdmitted' }, 'drain.began': { target: 'draining', actions: 'beginDrain' } },
+        on: {
+          'request.admitted': { actions: 'countAdmitted' },
+          'drain.began': { target: 'draining', actions: 'beginDrain' },
+        },
       },
       draining: {},
     },
@@ -133,7 +136,10 @@ export class ServiceControl {
     const actor = this.#mailbag.actor();
     if (actor === undefined) return undefined;
     try {
-      return await actor.call<RouteAnswer>((reply) => ({ type: 'route.asked', ask, reply }), { timeoutMs: ROUTE_TIMEOUT_MS, signal });
+      return await actor.call<RouteAnswer>((reply) => ({ type: 'route.asked', ask, reply }), {
+        timeoutMs: ROUTE_TIMEOUT_MS,
+        signal,
+      });
     } catch (error) {
       if (signal.aborted) throw error;
       if (error instanceof SupervisorError && error.code === 'mailbox-full') await this.#waitForRoom();

@@ -6,7 +6,12 @@
  */
 import type { Clock, TimerHandle } from '../contract/clock.ts';
 import type { ChildState } from '../contract/state.ts';
-import { countRestart, type RestartBackoff, restartDelayMs, type RestartIntensity } from '../policy/restart-intensity.ts';
+import {
+  countRestart,
+  type RestartBackoff,
+  restartDelayMs,
+  type RestartIntensity,
+} from '../policy/restart-intensity.ts';
 import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
 import { type ShutdownLimit, stopProcess } from './stop-process.ts';
 
@@ -88,20 +93,27 @@ export class Supervisor implements Process {
         await this.#startChild(child);
       } catch (error) {
         await this.stop();
-        throw new SupervisorError('failed-to-start', `child ${child.spec.id} of supervisor ${this.id} failed to start`, { cause: error });
+        throw new SupervisorError(
+          'failed-to-start',
+          `child ${child.spec.id} of supervisor ${this.id} failed to start`,
+          { cause: error },
+        );
       }
     }
   }
 
   /** Adds a child and starts it. @throws {SupervisorError} `already-started`, `failed-to-start` */
   async startChild(spec: ChildSpec): Promise<void> {
-    if (this.#children.has(spec.id)) throw new SupervisorError('already-started', `supervisor ${this.id} has a child ${spec.id} already`);
+    if (this.#children.has(spec.id))
+      throw new SupervisorError('already-started', `supervisor ${this.id} has a child ${spec.id} already`);
     const child = this.#admit(spec);
     try {
       await this.#startChild(child);
     } catch (error) {
       this.#children.delete(spec.id);
-      throw new SupervisorError('failed-to-start', `child ${spec.id} of supervisor ${this.id} failed to start`, { cause: error });
+      throw new SupervisorError('failed-to-start', `child ${spec.id} of supervisor ${this.id} failed to start`, {
+        cause: error,
+      });
     }
   }
 
@@ -123,7 +135,9 @@ export class Supervisor implements Process {
         await this.#startChild(child);
       } catch (error) {
         child.state = 'down';
-        throw new SupervisorError('failed-to-start', `child ${id} of supervisor ${this.id} failed to start`, { cause: error });
+        throw new SupervisorError('failed-to-start', `child ${id} of supervisor ${this.id} failed to start`, {
+          cause: error,
+        });
       }
     });
   }
@@ -155,8 +169,20 @@ export class Supervisor implements Process {
   }
 
   #admit(spec: ChildSpec): Child {
-    if (this.#children.has(spec.id)) throw new SupervisorError('invalid-spec', `expected child ids of supervisor ${this.id} to be unique, got: ${spec.id} twice`);
-    const child: Child = { spec, state: 'stopped', process: undefined, startedAtMs: 0, failedStarts: 0, timer: undefined, turn: Promise.resolve() };
+    if (this.#children.has(spec.id))
+      throw new SupervisorError(
+        'invalid-spec',
+        `expected child ids of supervisor ${this.id} to be unique, got: ${spec.id} twice`,
+      );
+    const child: Child = {
+      spec,
+      state: 'stopped',
+      process: undefined,
+      startedAtMs: 0,
+      failedStarts: 0,
+      timer: undefined,
+      turn: Promise.resolve(),
+    };
     this.#children.set(spec.id, child);
     return child;
   }

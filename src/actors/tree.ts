@@ -148,7 +148,8 @@ export class Tree {
       childExited: (id, process, incarnation, reason) => {
         registry.unregister(process);
         provider?.actorExited();
-        if (reason.kind === 'error') announce('actor.crashed', { actor: id, incarnation, message: describeError(reason.error) });
+        if (reason.kind === 'error')
+          announce('actor.crashed', { actor: id, incarnation, message: describeError(reason.error) });
       },
       gaveUp: (id, restarts) => {
         if (provider === undefined) return;
@@ -183,7 +184,8 @@ export class Tree {
 
   #assertKnown(id: string): void {
     const known = [COST_TRACKER_ID, HEALTH_MONITOR_ID, SERVICE_ID, ...this.#controls.keys()];
-    if (!known.includes(id)) throw new SupervisorError('not-found', `expected the id of an actor (${known.join(', ')}), got: ${id}`);
+    if (!known.includes(id))
+      throw new SupervisorError('not-found', `expected the id of an actor (${known.join(', ')}), got: ${id}`);
   }
 }
 

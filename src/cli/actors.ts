@@ -20,7 +20,8 @@ export const addActors: AddCommand = (program, session) => {
 };
 
 async function tell(context: CommandContext, id: string, { verb, done }: (typeof VERBS)[number]): Promise<void> {
-  if (id === '' || id === '.' || id === '..') throw new CliFailure(EXIT.usage, `expected ID to be an actor as "status" names it, got: ${id}`);
+  if (id === '' || id === '.' || id === '..')
+    throw new CliFailure(EXIT.usage, `expected ID to be an actor as "status" names it, got: ${id}`);
   const body = await context.client().ask({
     method: 'POST',
     path: `/admin/actors/${encodeURIComponent(id)}/${verb}`,

@@ -21,7 +21,10 @@ export function parseMoment(text: string): string {
   const ago = /^(\d{1,6})([smhd])$/.exec(text);
   if (ago !== null) return new Date(Date.now() - Number(ago[1]) * (UNIT_MS[ago[2] ?? ''] ?? 0)).toISOString();
   const moment = /^\d{4}-\d{2}-\d{2}/.test(text) ? new Date(text) : new Date(Number.NaN);
-  if (Number.isNaN(moment.getTime())) throw new InvalidArgumentError('Expected a date such as 2026-01-31, a time in ISO 8601, or an age such as 24h or 7d.');
+  if (Number.isNaN(moment.getTime()))
+    throw new InvalidArgumentError(
+      'Expected a date such as 2026-01-31, a time in ISO 8601, or an age such as 24h or 7d.',
+    );
   return moment.toISOString();
 }
 

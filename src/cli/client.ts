@@ -39,7 +39,8 @@ export function createClient(url: string): DaemonClient {
   return {
     url,
     ask: async (ask) => {
-      const signal = ask.timeoutMs === undefined ? ask.signal : AbortSignal.any([ask.signal, AbortSignal.timeout(ask.timeoutMs)]);
+      const signal =
+        ask.timeoutMs === undefined ? ask.signal : AbortSignal.any([ask.signal, AbortSignal.timeout(ask.timeoutMs)]);
       try {
         const reply = await send(ask, signal);
         return parseJson(url, await readText(reply.body));
@@ -64,7 +65,12 @@ async function createDispatcher(): Promise<Dispatcher> {
   return new Agent({ connect: { timeout: CONNECT_MAX_MS }, headersTimeout: 0, bodyTimeout: 0, pipelining: 0 });
 }
 
-async function sendBy(dispatcher: Dispatcher, url: string, ask: Ask, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+async function sendBy(
+  dispatcher: Dispatcher,
+  url: string,
+  ask: Ask,
+  signal: AbortSignal,
+): Promise<Dispatcher.ResponseData> {
   const { origin, pathname } = new URL(`${url}${ask.path}`);
   const reply = await dispatcher.request({
     origin,
@@ -114,7 +120,8 @@ async function readText(body: AsyncIterable<unknown>): Promise<string> {
   for await (const chunk of body) {
     const bytes = chunk as Uint8Array; // A body without encoding yields buffers.
     size += bytes.length;
-    if (size > BODY_MAX_BYTES) throw new CliFailure(EXIT.protocol, `expected an answer up to ${BODY_MAX_BYTES} bytes, got more`);
+    if (size > BODY_MAX_BYTES)
+      throw new CliFailure(EXIT.protocol, `expected an answer up to ${BODY_MAX_BYTES} bytes, got more`);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -124,7 +131,9 @@ function parseJson(url: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new CliFailure(EXIT.protocol, `expected ${url} to answer JSON, got something else: is that Switchgear?`, { cause: error });
+    throw new CliFailure(EXIT.protocol, `expected ${url} to answer JSON, got something else: is that Switchgear?`, {
+      cause: error,
+    });
   }
 }
 
@@ -132,7 +141,11 @@ function parseJson(url: string, text: string): unknown {
 function explain(url: string, ask: Ask, error: unknown): unknown {
   if (error instanceof CliFailure || ask.signal.aborted) return error;
   if (error instanceof Error && error.name === 'TimeoutError') {
-    return new CliFailure(EXIT.temporary, `${url} did not answer within ${ask.timeoutMs} ms: is the daemon overloaded?`, { cause: error });
+    return new CliFailure(
+      EXIT.temporary,
+      `${url} did not answer within ${ask.timeoutMs} ms: is the daemon overloaded?`,
+      { cause: error },
+    );
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/.test(code)) {

@@ -22,7 +22,11 @@ export const addComplete: AddCommand = (program, session) => {
     );
 };
 
-async function complete(context: CommandContext, argument: string | undefined, options: CompleteOptions): Promise<void> {
+async function complete(
+  context: CommandContext,
+  argument: string | undefined,
+  options: CompleteOptions,
+): Promise<void> {
   const client = context.client();
   const body = await client.ask({
     method: 'POST',
@@ -61,7 +65,8 @@ async function stream(context: CommandContext, argument: string | undefined, opt
   } finally {
     if (hasText && !isJson) await shell.stdout.write('\n');
   }
-  if (finishReason === undefined) throw new CliFailure(EXIT.temporary, 'the stream ended before the answer was whole: ask again');
+  if (finishReason === undefined)
+    throw new CliFailure(EXIT.temporary, 'the stream ended before the answer was whole: ask again');
   await warnWhenCut(context, finishReason);
 }
 
@@ -71,9 +76,13 @@ function parseChunk(event: string, url: string): ReturnType<typeof completionChu
   const { error } = chunk;
   if (error === null || error === undefined) return chunk;
   const code = readErrorCode(error.code);
-  throw new CliFailure(code === undefined ? EXIT.protocol : EXIT_OF_CODE[code], error.message ?? 'the answer broke off', {
-    ...(code !== undefined && { code }),
-  });
+  throw new CliFailure(
+    code === undefined ? EXIT.protocol : EXIT_OF_CODE[code],
+    error.message ?? 'the answer broke off',
+    {
+      ...(code !== undefined && { code }),
+    },
+  );
 }
 
 function parseEvent(event: string): unknown {

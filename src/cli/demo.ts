@@ -32,12 +32,20 @@ export async function runDemo({ shell, isJson }: CommandContext): Promise<ExitCo
     const screen = () => ({ tally, total: REQUESTS, providers: service.providerStates() });
     const block = new LiveBlock(isJson ? shell.stderr : shell.stdout);
     await block.draw([], `two providers, ${REQUESTS} requests; "north" will be down from 5 s to 11 s`);
-    if (shell.stdout.isTerminal) await shell.stdout.write(`\nTwo providers, ${REQUESTS} requests; "north" will be down from 5 s to 11 s.\n\n`);
+    if (shell.stdout.isTerminal)
+      await shell.stdout.write(`\nTwo providers, ${REQUESTS} requests; "north" will be down from 5 s to 11 s.\n\n`);
     const traffic = Promise.all([sendAll(service, tally, stop), failAndRecover(north, tally, stop)]);
     await drawUntil(traffic, stop, () => block.draw(renderScreen(screen()), renderLine(screen())));
     const costs = await service.costSummary();
     const report = renderReport(tally, costs, REQUESTS);
-    const document = { requests: REQUESTS, answered: tally.answers.length, failed: tally.errors.length, rescued: tally.rescued, timeline: tally.happenings, costs };
+    const document = {
+      requests: REQUESTS,
+      answered: tally.answers.length,
+      failed: tally.errors.length,
+      rescued: tally.rescued,
+      timeline: tally.happenings,
+      costs,
+    };
     await shell.stdout.write(isJson ? `${JSON.stringify(document)}\n` : report);
     return tally.answers.length === REQUESTS ? EXIT.ok : EXIT.crash;
   } finally {
@@ -57,8 +65,20 @@ function createConfig(north: Simulator, south: Simulator): SwitchgearConfig {
   const breaker = { openMs: 2_000 };
   return {
     providers: {
-      north: { adapter: 'openai', baseURL: `${north.url}/v1`, apiKey: 'demo-key-north', models: { 'large-1': { price } }, breaker },
-      south: { adapter: 'anthropic', baseURL: south.url, apiKey: 'demo-key-south', models: { 'large-2': { price } }, breaker },
+      north: {
+        adapter: 'openai',
+        baseURL: `${north.url}/v1`,
+        apiKey: 'demo-key-north',
+        models: { 'large-1': { price } },
+        breaker,
+      },
+      south: {
+        adapter: 'anthropic',
+        baseURL: south.url,
+        apiKey: 'demo-key-south',
+        models: { 'large-2': { price } },
+        breaker,
+      },
     },
     models: { smart: ['north/large-1', 'south/large-2'] },
   };

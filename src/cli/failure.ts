@@ -73,7 +73,9 @@ export function exitCodeOf(name: unknown, status: number): ExitCode {
   const code = readErrorCode(name);
   if (code !== undefined) return EXIT_OF_CODE[code];
   // A bare 500 says nothing about a config.
-  const meant = CODES.find((candidate) => candidate !== 'invalid-config' && ERROR_POLICY[candidate].httpStatus === status);
+  const meant = CODES.find(
+    (candidate) => candidate !== 'invalid-config' && ERROR_POLICY[candidate].httpStatus === status,
+  );
   return meant === undefined ? EXIT.protocol : EXIT_OF_CODE[meant];
 }
 

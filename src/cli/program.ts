@@ -22,7 +22,18 @@ import { addStatus } from './status.ts';
 import { addSubmit } from './submit.ts';
 
 const WORDS = [
-  addServe, addComplete, addSubmit, addResult, addCancel, addStatus, addCosts, addExplain, addActors, addConfig, addSimulate, addDemo,
+  addServe,
+  addComplete,
+  addSubmit,
+  addResult,
+  addCancel,
+  addStatus,
+  addCosts,
+  addExplain,
+  addActors,
+  addConfig,
+  addSimulate,
+  addDemo,
 ];
 
 const EXIT_CODES = `

@@ -73,6 +73,8 @@ async function readInput(shell: Shell): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
   } catch (error) {
-    throw new CliFailure(EXIT.request, 'expected standard input to be text in UTF-8, got other bytes', { cause: error });
+    throw new CliFailure(EXIT.request, 'expected standard input to be text in UTF-8, got other bytes', {
+      cause: error,
+    });
   }
 }

@@ -10,7 +10,10 @@ export function renderTable(headings: readonly string[], rows: readonly (readonl
   const lines = [headings, ...rows].map((row) => row.map((cell) => printable(cell).replaceAll(/\s+/g, ' ')));
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
   const render = (line: readonly string[]): string =>
-    widths.map((width, column) => (line[column] ?? '').padEnd(width)).join('  ').trimEnd();
+    widths
+      .map((width, column) => (line[column] ?? '').padEnd(width))
+      .join('  ')
+      .trimEnd();
   return `${lines.map(render).join('\n')}\n`;
 }
 

@@ -37,17 +37,24 @@ async function printResult(context: CommandContext, id: string, waitSeconds: num
   switch (result.status) {
     case 'succeeded':
       if (result.response === null || result.response === undefined) {
-        throw new CliFailure(EXIT.protocol, `expected the result of ${id} to hold a response, got none`, { document: body });
+        throw new CliFailure(EXIT.protocol, `expected the result of ${id} to hold a response, got none`, {
+          document: body,
+        });
       }
       await context.show(body, renderAnswer(context, result.response));
       return;
     case 'queued':
     case 'running':
-      throw new CliFailure(EXIT.temporary, `${id} is still ${result.status}: ask again, or pass --wait SECONDS`, { document: body });
+      throw new CliFailure(EXIT.temporary, `${id} is still ${result.status}: ask again, or pass --wait SECONDS`, {
+        document: body,
+      });
     case 'failed':
     case 'cancelled': {
-      const code = readErrorCode(result.error?.code) ?? (result.status === 'cancelled' ? 'cancelled' : 'provider-error');
-      throw new CliFailure(EXIT_OF_CODE[code], `${id} ${result.status}: ${result.error?.message ?? code}`, { document: body });
+      const code =
+        readErrorCode(result.error?.code) ?? (result.status === 'cancelled' ? 'cancelled' : 'provider-error');
+      throw new CliFailure(EXIT_OF_CODE[code], `${id} ${result.status}: ${result.error?.message ?? code}`, {
+        document: body,
+      });
     }
   }
 }

@@ -28,7 +28,10 @@ export const addServe: AddCommand = (program, session) => {
 
 /** The config that is meant when none is named. */
 export function findConfigFile(): string {
-  return CONFIG_FILES.find((file) => existsSync(file)) ?? fileURLToPath(new URL('../../config/switchgear.yaml', import.meta.url));
+  return (
+    CONFIG_FILES.find((file) => existsSync(file)) ??
+    fileURLToPath(new URL('../../config/switchgear.yaml', import.meta.url))
+  );
 }
 
 async function serve({ shell, isJson }: CommandContext, options: ServeOptions): Promise<ExitCode> {

@@ -23,7 +23,8 @@ async function* readLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<stri
   for await (const chunk of bytes) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
-    if (rest.length > LINE_MAX_CHARS) throw new Error(`expected lines up to ${LINE_MAX_CHARS} characters, got a longer one`);
+    if (rest.length > LINE_MAX_CHARS)
+      throw new Error(`expected lines up to ${LINE_MAX_CHARS} characters, got a longer one`);
     for (const line of lines) yield line.endsWith('\r') ? line.slice(0, -1) : line;
   }
 }

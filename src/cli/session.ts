@@ -63,10 +63,16 @@ function createContext(shell: Shell, options: { readonly url?: string; readonly 
 function parseUrl(name: string, text: string): string {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw new CliFailure(EXIT.usage, `expected ${name} to be an http or https URL such as ${URL_DEFAULT}, got: ${text}`);
+    throw new CliFailure(
+      EXIT.usage,
+      `expected ${name} to be an http or https URL such as ${URL_DEFAULT}, got: ${text}`,
+    );
   }
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    throw new CliFailure(EXIT.usage, `expected ${name} to be an address without user, query and fragment, got one for ${url.host}`);
+    throw new CliFailure(
+      EXIT.usage,
+      `expected ${name} to be an address without user, query and fragment, got one for ${url.host}`,
+    );
   }
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 }

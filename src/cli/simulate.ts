@@ -32,7 +32,9 @@ export const addSimulate: AddCommand = (program, session) => {
 async function simulate(context: CommandContext, flags: SimulateFlags): Promise<ExitCode> {
   const { parseSimulateOptions } = await import('../simulator/command.ts');
   const options = await orFail(EXIT.usage, () => parseSimulateOptions(flags));
-  await orFail(EXIT.unavailable, () => (context.isJson ? runForPrograms(context, options) : runForPeople(context, options)));
+  await orFail(EXIT.unavailable, () =>
+    context.isJson ? runForPrograms(context, options) : runForPeople(context, options),
+  );
   return EXIT.ok;
 }
 

@@ -13,8 +13,13 @@ export const addStatus: AddCommand = (program, session) => {
 async function printStatus(context: CommandContext): Promise<void> {
   const client = context.client();
   const signal = context.shell.interrupt();
-  const read = (path: string): Promise<unknown> => client.ask({ method: 'GET', path, signal, timeoutMs: ADMIN_TIMEOUT_MS });
-  const [tree, providers, queue] = await Promise.all([read('/admin/tree'), read('/admin/providers'), read('/admin/queue')]);
+  const read = (path: string): Promise<unknown> =>
+    client.ask({ method: 'GET', path, signal, timeoutMs: ADMIN_TIMEOUT_MS });
+  const [tree, providers, queue] = await Promise.all([
+    read('/admin/tree'),
+    read('/admin/providers'),
+    read('/admin/queue'),
+  ]);
   const parsed = {
     tree: parseBody(treeBody, tree, client.url),
     providers: parseBody(providersBody, providers, client.url),
@@ -42,7 +47,8 @@ async function printStatus(context: CommandContext): Promise<void> {
 
 function providerCells(name: string, provider: ProviderRow, nowMs: number): string[] {
   const { breaker, latency, state } = provider;
-  const probeInMs = breaker.nextProbeAt === null || breaker.nextProbeAt === undefined ? undefined : breaker.nextProbeAt - nowMs;
+  const probeInMs =
+    breaker.nextProbeAt === null || breaker.nextProbeAt === undefined ? undefined : breaker.nextProbeAt - nowMs;
   const probe = probeInMs !== undefined && probeInMs > 0 ? ` (probe in ${renderDuration(probeInMs)})` : '';
   return [
     name,

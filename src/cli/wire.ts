@@ -78,7 +78,13 @@ export type ProviderRow = z.infer<typeof providersBody>['providers'][string];
 
 export const queueBody = z.object({
   lanes: z.array(
-    z.object({ provider: z.string(), waiting: z.number(), running: z.number(), limit: z.number(), paused: z.boolean().nullish() }),
+    z.object({
+      provider: z.string(),
+      waiting: z.number(),
+      running: z.number(),
+      limit: z.number(),
+      paused: z.boolean().nullish(),
+    }),
   ),
   open: z.number(),
 });
@@ -92,11 +98,18 @@ export const costsBody = z.object({
   averageCostPerRequest: money.nullish(),
   recordCount: z.number(),
   unpricedCount: z.number(),
-  tokenUsage: z.object({ inputTokens: z.number(), outputTokens: z.number(), cachedInputTokens: number, reasoningTokens: number }),
+  tokenUsage: z.object({
+    inputTokens: z.number(),
+    outputTokens: z.number(),
+    cachedInputTokens: number,
+    reasoningTokens: number,
+  }),
 });
 
 export const explainBody = z.object({
-  candidates: z.array(z.object({ provider: z.string(), model: z.string(), usable: z.boolean(), reasons: z.array(z.string()) })),
+  candidates: z.array(
+    z.object({ provider: z.string(), model: z.string(), usable: z.boolean(), reasons: z.array(z.string()) }),
+  ),
 });
 
 /** Reads `body` as `schema`. @throws {CliFailure} when what answered does not speak like Switchgear. */
@@ -104,5 +117,8 @@ export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknow
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
   const where = parsed.error.issues[0]?.path.join('.') ?? '';
-  throw new CliFailure(EXIT.protocol, `expected ${url} to answer as Switchgear does, got another shape at "${where}": is that Switchgear?`);
+  throw new CliFailure(
+    EXIT.protocol,
+    `expected ${url} to answer as Switchgear does, got another shape at "${where}": is that Switchgear?`,
+  );
 }

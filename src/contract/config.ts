@@ -97,7 +97,11 @@ export interface ResolvedConfig {
   /** Active providers in config order. */
   readonly providers: readonly ProviderConfig[];
   /** Configured but left out: `enabled: false`, or `whenKeyed` without a key. */
-  readonly inactiveProviders: readonly { readonly name: string; readonly reason: string; readonly models: readonly ModelConfig[] }[];
+  readonly inactiveProviders: readonly {
+    readonly name: string;
+    readonly reason: string;
+    readonly models: readonly ModelConfig[];
+  }[];
   readonly models: Readonly<Record<string, readonly AliasCandidate[]>>;
   readonly ledger: { readonly retainDays: number };
 }

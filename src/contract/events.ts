@@ -21,7 +21,14 @@ export interface Events {
     costUsd?: number;
   };
   'attempt.started': { requestId: RequestId; provider: string; model: string; attempt: number; isProbe: boolean };
-  'attempt.failed': AttemptReport & { requestId: RequestId; attempt: number; credential: string; kind: string; status?: number; retryAfterMs?: number };
+  'attempt.failed': AttemptReport & {
+    requestId: RequestId;
+    attempt: number;
+    credential: string;
+    kind: string;
+    status?: number;
+    retryAfterMs?: number;
+  };
   'breaker.opened': { provider: string; reason: string; openMs: number };
   'breaker.halfOpened': { provider: string };
   'breaker.closed': { provider: string };

@@ -49,14 +49,38 @@ export interface FailureMeaning {
   /** Whether another candidate may be asked. */
   readonly nextCandidate: 'yes' | 'larger-window' | 'no';
   /** What else it does to the provider. */
-  readonly effect: 'none' | 'hold-gate' | 'shrink-limit' | 'exhaust-credential' | 'count-unauthorized' | 'quarantine-model';
+  readonly effect:
+    | 'none'
+    | 'hold-gate'
+    | 'shrink-limit'
+    | 'exhaust-credential'
+    | 'count-unauthorized'
+    | 'quarantine-model';
   /** The code the caller sees when this was the last attempt. */
   readonly code: ErrorCode;
 }
 
-const transient = { outcome: 'failed', breaker: 'failure', retryHere: 'backoff', nextCandidate: 'yes', effect: 'none' } as const;
-const moveOn = { outcome: 'failed', breaker: 'failure', retryHere: 'no', nextCandidate: 'yes', effect: 'none' } as const;
-const neutral = { outcome: 'refused', breaker: 'neutral', retryHere: 'no', nextCandidate: 'no', effect: 'none' } as const;
+const transient = {
+  outcome: 'failed',
+  breaker: 'failure',
+  retryHere: 'backoff',
+  nextCandidate: 'yes',
+  effect: 'none',
+} as const;
+const moveOn = {
+  outcome: 'failed',
+  breaker: 'failure',
+  retryHere: 'no',
+  nextCandidate: 'yes',
+  effect: 'none',
+} as const;
+const neutral = {
+  outcome: 'refused',
+  breaker: 'neutral',
+  retryHere: 'no',
+  nextCandidate: 'no',
+  effect: 'none',
+} as const;
 
 export const FAILURE_POLICY: Readonly<Record<FailureKind, FailureMeaning>> = {
   connection: { ...transient, code: 'provider-error' },
@@ -92,10 +116,23 @@ export interface ErrorMeaning {
 }
 
 const refusal = (httpStatus: number, code: string, anthropicType = 'invalid_request_error'): ErrorMeaning => ({
-  httpStatus, openaiType: 'invalid_request_error', openaiCode: code, anthropicType, clientRetry: false,
+  httpStatus,
+  openaiType: 'invalid_request_error',
+  openaiCode: code,
+  anthropicType,
+  clientRetry: false,
 });
-const unavailable = (httpStatus: number, code: string, clientRetry: boolean, anthropicType = 'api_error'): ErrorMeaning => ({
-  httpStatus, openaiType: 'server_error', openaiCode: code, anthropicType, clientRetry,
+const unavailable = (
+  httpStatus: number,
+  code: string,
+  clientRetry: boolean,
+  anthropicType = 'api_error',
+): ErrorMeaning => ({
+  httpStatus,
+  openaiType: 'server_error',
+  openaiCode: code,
+  anthropicType,
+  clientRetry,
 });
 
 export const ERROR_POLICY: Readonly<Record<ErrorCode, ErrorMeaning>> = {
@@ -108,7 +145,13 @@ export const ERROR_POLICY: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   'request-not-found': refusal(404, 'request_not_found', 'not_found_error'),
   'idempotency-conflict': refusal(409, 'idempotency_conflict'),
   'request-expired': refusal(410, 'request_expired', 'not_found_error'),
-  'rate-limited': { httpStatus: 429, openaiType: 'rate_limit_error', openaiCode: 'rate_limit_exceeded', anthropicType: 'rate_limit_error', clientRetry: false },
+  'rate-limited': {
+    httpStatus: 429,
+    openaiType: 'rate_limit_error',
+    openaiCode: 'rate_limit_exceeded',
+    anthropicType: 'rate_limit_error',
+    clientRetry: false,
+  },
   cancelled: unavailable(499, 'cancelled', false),
   'invalid-config': unavailable(500, 'invalid_config', false),
   'provider-error': unavailable(502, 'provider_error', false),

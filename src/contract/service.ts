@@ -4,7 +4,14 @@ import type { EventName, Events, Unsubscribe } from './events.ts';
 import type { LedgerQuery } from './records.ts';
 import type { CompletionRequest, EmbeddingRequest, Priority, RequestOptions } from './request.ts';
 import type { CompletionResponse, CompletionStream, EmbeddingResponse, RequestId } from './response.ts';
-import type { ChildState, CostSummary, ExplainedCandidate, ModelListing, ProviderHealth, ProviderState } from './state.ts';
+import type {
+  ChildState,
+  CostSummary,
+  ExplainedCandidate,
+  ModelListing,
+  ProviderHealth,
+  ProviderState,
+} from './state.ts';
 import type { ProviderConfig } from './config.ts';
 
 /** What became of a submitted request. Reading never deletes. */
@@ -36,7 +43,10 @@ export interface SupervisorView {
 
 /** What `updateProvider` may change while running. */
 export type ProviderPatch = Partial<
-  Pick<ProviderConfig, 'priority' | 'concurrency' | 'rateLimit' | 'retry' | 'timeouts' | 'breaker' | 'headers' | 'health' | 'maxTokens'>
+  Pick<
+    ProviderConfig,
+    'priority' | 'concurrency' | 'rateLimit' | 'retry' | 'timeouts' | 'breaker' | 'headers' | 'health' | 'maxTokens'
+  >
 > & { readonly apiKey?: string; readonly apiKeys?: readonly string[]; readonly models?: readonly string[] };
 
 export interface Service extends AsyncDisposable {
@@ -54,13 +64,19 @@ export interface Service extends AsyncDisposable {
   providerStates(): Readonly<Record<string, ProviderState>>;
   costSummary(query?: LedgerQuery): Promise<CostSummary>;
   /** Sends nothing. */
-  explain(request: CompletionRequest | EmbeddingRequest, options?: RequestOptions): { candidates: readonly ExplainedCandidate[] };
+  explain(
+    request: CompletionRequest | EmbeddingRequest,
+    options?: RequestOptions,
+  ): { candidates: readonly ExplainedCandidate[] };
   /** One cheap real call. */
   testConnection(provider: string): Promise<{ ok: boolean; latencyMs: number; error?: SwitchgearError }>;
   updateProvider(name: string, patch: ProviderPatch): Promise<void>;
   /** Reads the config again; breakers, queue and requests in flight are kept. */
   reload(): Promise<void>;
-  queueStatus(): { readonly lanes: readonly { provider: string; waiting: number; running: number; limit: number; paused: boolean }[]; readonly open: number };
+  queueStatus(): {
+    readonly lanes: readonly { provider: string; waiting: number; running: number; limit: number; paused: boolean }[];
+    readonly open: number;
+  };
   /** Oldest first. */
   openRequests(): readonly OpenRequest[];
   readonly supervisor: SupervisorView;

@@ -34,7 +34,11 @@ export interface ProviderHealth {
   readonly breaker: ProviderState['breaker'];
   /** Over the last 24 h, time-weighted; undefined while nothing was seen. */
   readonly uptimePercent: number | undefined;
-  readonly latency: { readonly averageMs: number | undefined; readonly p50Ms: number | undefined; readonly p95Ms: number | undefined };
+  readonly latency: {
+    readonly averageMs: number | undefined;
+    readonly p50Ms: number | undefined;
+    readonly p95Ms: number | undefined;
+  };
   /** Epoch ms. */
   readonly lastCheckAt: number | undefined;
   readonly recentErrors: readonly { readonly at: number; readonly code: string; readonly message: string }[];

@@ -43,7 +43,11 @@ export async function force(running: Running): Promise<void> {
 }
 
 /** Waits for `work` up to `limitMs`; true when it ended well in time. Never rejects. */
-export async function within({ clock, logger }: Pick<Running, 'clock' | 'logger'>, limitMs: number, work: PromiseLike<unknown>): Promise<boolean> {
+export async function within(
+  { clock, logger }: Pick<Running, 'clock' | 'logger'>,
+  limitMs: number,
+  work: PromiseLike<unknown>,
+): Promise<boolean> {
   const limit = Promise.withResolvers<boolean>();
   const timer = clock.setTimeout(() => limit.resolve(false), limitMs);
   const ended = Promise.resolve(work).then(

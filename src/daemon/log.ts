@@ -35,7 +35,11 @@ export function openLog(level: string, stream: LogStream): Log {
       const missed = droppedLines;
       droppedLines = 0;
       stream.write(line);
-      if (missed > 0) logger.warn({ actor: 'daemon', droppedLines: missed }, 'the reader of this log is too slow: lines were dropped');
+      if (missed > 0)
+        logger.warn(
+          { actor: 'daemon', droppedLines: missed },
+          'the reader of this log is too slow: lines were dropped',
+        );
     },
   });
   return {

@@ -58,12 +58,20 @@ type Ending =
 /** Serves until something ends it. Resolves with the exit code; never rejects. */
 export async function runDaemon(options: DaemonOptions): Promise<ExitCode> {
   const parts: DaemonParts = {
-    startService, createHttpServer, loadConfigFile, signals: process, clock: systemClock, output: process.stdout, ...options.parts,
+    startService,
+    createHttpServer,
+    loadConfigFile,
+    signals: process,
+    clock: systemClock,
+    output: process.stdout,
+    ...options.parts,
   };
   try {
     const config = await readConfig(options, parts);
     const log = openLog(config.log.level, parts.output);
-    const code = await serve({ options, parts, config, logger: log.logger }).catch((error: unknown) => fail(options, error));
+    const code = await serve({ options, parts, config, logger: log.logger }).catch((error: unknown) =>
+      fail(options, error),
+    );
     await within({ clock: parts.clock, logger: log.logger }, LOG_MAX_MS, log.flush());
     log.close();
     return code;
@@ -157,7 +165,11 @@ async function reload(service: Service, { options, parts, config, logger }: Setu
     const next = await parts.loadConfigFile(options.configFile, { env: options.env });
     await service.reload();
     logger.info({ actor: 'daemon', config: options.configFile }, 'reloaded');
-    const wanted = { ...next.config.http, host: options.host ?? next.config.http.host, port: options.port ?? next.config.http.port };
+    const wanted = {
+      ...next.config.http,
+      host: options.host ?? next.config.http.host,
+      port: options.port ?? next.config.http.port,
+    };
     if (JSON.stringify(wanted) !== JSON.stringify(config.http)) {
       logger.warn({ actor: 'daemon' }, 'changes under http take effect at the next start');
     }

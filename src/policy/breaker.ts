@@ -21,7 +21,8 @@ export function tripReason(window: CallWindow, config: BreakerConfig): string | 
   }
   if (window.failuresInRow >= config.consecutiveFailures) return `${window.failuresInRow} calls in a row failed`;
   const sparse = Math.min(SPARSE_FAILURES_IN_ROW, config.consecutiveFailures);
-  if (completed < config.minimumCalls && window.failuresInRow >= sparse) return `${window.failuresInRow} calls in a row failed`;
+  if (completed < config.minimumCalls && window.failuresInRow >= sparse)
+    return `${window.failuresInRow} calls in a row failed`;
   return undefined;
 }
 

@@ -58,7 +58,8 @@ function retryTransient(attempt: FailedAttempt): Decision {
   const pushback = attempt.failure.retryAfterMs ?? 0;
   const waitMs = Math.max(pushback, backoffMs(attempt.attemptsHere - 1, attempt.retry, attempt.random));
   if (pushback > SHORT_WAIT_MS && attempt.hasOtherCandidate) return { kind: 'next', isTooLong: false };
-  if (waitMs >= attempt.remainingMs) return attempt.hasOtherCandidate ? { kind: 'next', isTooLong: false } : giveUp(attempt);
+  if (waitMs >= attempt.remainingMs)
+    return attempt.hasOtherCandidate ? { kind: 'next', isTooLong: false } : giveUp(attempt);
   return { kind: 'retry', waitMs, isFree: false };
 }
 
@@ -68,7 +69,8 @@ function waitForGate(attempt: FailedAttempt): Decision {
   const isShort = retryAfterMs === undefined ? attempt.attemptsHere === 1 : retryAfterMs <= SHORT_WAIT_MS;
   const waitMs = throttleMs(attempt.attemptsHere - 1, retryAfterMs, attempt.random);
   const canWait = waitMs < attempt.remainingMs && attempt.attemptsHere <= attempt.retry.maxRetries;
-  if (attempt.hasOtherCandidate) return isShort && canWait ? { kind: 'retry', waitMs, isFree: false } : { kind: 'next', isTooLong: false };
+  if (attempt.hasOtherCandidate)
+    return isShort && canWait ? { kind: 'retry', waitMs, isFree: false } : { kind: 'next', isTooLong: false };
   return canWait ? { kind: 'retry', waitMs, isFree: false } : giveUp(attempt);
 }
 

@@ -14,7 +14,9 @@ export interface HealthEvidence {
 }
 
 export function judgeHealth(state: ProviderState, evidence: HealthEvidence): HealthLabel {
-  const hasCredential = state.credentials.some((credential) => credential.state === 'usable' || credential.state === 'held');
+  const hasCredential = state.credentials.some(
+    (credential) => credential.state === 'usable' || credential.state === 'held',
+  );
   if (state.isDown || state.breaker.state === 'open' || !hasCredential) return 'unhealthy';
   if (state.breaker.state === 'halfOpen' || state.gate === 'held') return 'degraded';
   const { failureCount, successCount } = state.breaker;
@@ -31,7 +33,11 @@ export interface HealthSegment {
 }
 
 /** Adds a label from `nowMs` on and forgets what is older than a day. */
-export function appendSegment(segments: readonly HealthSegment[], label: HealthLabel, nowMs: number): readonly HealthSegment[] {
+export function appendSegment(
+  segments: readonly HealthSegment[],
+  label: HealthLabel,
+  nowMs: number,
+): readonly HealthSegment[] {
   if (segments.at(-1)?.label === label) return segments;
   const kept = [...segments, { fromMs: nowMs, label }];
   const firstLive = kept.findLastIndex((segment) => segment.fromMs <= nowMs - DAY_MS);

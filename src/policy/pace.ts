@@ -15,7 +15,9 @@ export interface PaceLimit {
   readonly perMinute: number;
 }
 
-export type PaceVerdict = { readonly isAllowed: true; readonly pace: Pace } | { readonly isAllowed: false; readonly waitMs: number };
+export type PaceVerdict =
+  | { readonly isAllowed: true; readonly pace: Pace }
+  | { readonly isAllowed: false; readonly waitMs: number };
 
 /** Takes `quantity` at `nowMs`, or says how long to wait. More than a whole bucket passes when the bucket is full. */
 export function takePace(pace: Pace, limit: PaceLimit, quantity: number, nowMs: number): PaceVerdict {

@@ -10,7 +10,12 @@ export type Admission =
   /** `isRamping`: its limit is below the configured one and every slot is taken, so that others should help out. */
   | { readonly kind: 'ready'; readonly isRamping: boolean }
   /** It will admit again: a breaker to re-open, a gate to clear, an actor to restart. */
-  | { readonly kind: 'wait'; readonly reason: WaitReason; readonly retryAfterMs: number; readonly canForceProbe: boolean }
+  | {
+      readonly kind: 'wait';
+      readonly reason: WaitReason;
+      readonly retryAfterMs: number;
+      readonly canForceProbe: boolean;
+    }
   /** Nothing but an operator or a long time brings it back. */
   | { readonly kind: 'never'; readonly reason: string };
 
@@ -58,9 +63,16 @@ function judge(fact: CandidateFacts, index: number, needs: RequestNeeds): Ranked
   if (blockers.length > 0) return { candidate, state: 'never', reasons: blockers, admission, missingFeatures };
   if (admission.kind === 'ready') {
     const reason = admission.isRamping ? 'breaker admits, but its slots are taken while it ramps up' : 'breaker admits';
-    return { candidate, state: 'ready', reasons: [`${candidate.origin} candidate, ${reason}`], admission, missingFeatures };
+    return {
+      candidate,
+      state: 'ready',
+      reasons: [`${candidate.origin} candidate, ${reason}`],
+      admission,
+      missingFeatures,
+    };
   }
-  if (admission.kind === 'never') return { candidate, state: 'never', reasons: [admission.reason], admission, missingFeatures };
+  if (admission.kind === 'never')
+    return { candidate, state: 'never', reasons: [admission.reason], admission, missingFeatures };
   return { candidate, state: 'wait', reasons: [describeWait(admission)], admission, missingFeatures };
 }
 
@@ -69,7 +81,9 @@ function permanentBlockers(fact: CandidateFacts, index: number, needs: RequestNe
   if (needs.spent.has(candidateKey(fact.candidate))) blockers.push('already tried for this request');
   for (const feature of fact.missingFeatures) blockers.push(`cannot serve ${feature}`);
   if (fact.contextWindow !== undefined && needs.inputTokens > fact.contextWindow) {
-    blockers.push(`context window of ${fact.contextWindow} tokens is smaller than the input (about ${needs.inputTokens})`);
+    blockers.push(
+      `context window of ${fact.contextWindow} tokens is smaller than the input (about ${needs.inputTokens})`,
+    );
   }
   if (needs.tooLong !== undefined && !mayHoldMore(fact, index, needs.tooLong)) {
     blockers.push('its context window is not known to be larger than the one that was too small');

@@ -55,7 +55,8 @@ function resolvePin(config: ResolveConfig, served: ServedModels, name: string): 
   const provider = name.slice(0, slash);
   const model = name.slice(slash + 1);
   const pinned: readonly Candidate[] = [{ provider, model, origin: 'pin' }];
-  if (config.providers.some((known) => known.name === provider)) return served.accepts(provider, model) ? pinned : undefined;
+  if (config.providers.some((known) => known.name === provider))
+    return served.accepts(provider, model) ? pinned : undefined;
   const inactive = config.inactiveProviders.find((known) => known.name === provider);
   if (inactive === undefined) return undefined;
   return inactive.models.length === 0 || inactive.models.some((known) => known.id === model) ? pinned : undefined;

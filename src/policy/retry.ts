@@ -39,7 +39,10 @@ export function creditFirstAttempt(bucket: RetryBucket, nowMs: number): RetryBuc
 }
 
 /** Pays for one retry, or says when one will be affordable. */
-export function payForRetry(bucket: RetryBucket, nowMs: number): { readonly bucket: RetryBucket; readonly isPaid: boolean } {
+export function payForRetry(
+  bucket: RetryBucket,
+  nowMs: number,
+): { readonly bucket: RetryBucket; readonly isPaid: boolean } {
   const refilled = refill(bucket, nowMs);
   if (refilled.tokens < 1) return { bucket: refilled, isPaid: false };
   return { bucket: { ...refilled, tokens: refilled.tokens - 1 }, isPaid: true };

@@ -11,7 +11,13 @@ export type RoutePlan =
   | { readonly kind: 'enter'; readonly candidate: Candidate; readonly isLast: boolean; readonly isForced: boolean }
   /** Nothing admits now: wait in all these lanes at once, the first to admit takes the request. */
   | { readonly kind: 'park'; readonly candidates: readonly Candidate[] }
-  | { readonly kind: 'fail'; readonly code: ErrorCode; readonly message: string; readonly retryAfterMs?: number; readonly param?: string };
+  | {
+      readonly kind: 'fail';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly retryAfterMs?: number;
+      readonly param?: string;
+    };
 
 export interface RouteQuestion {
   readonly model: string;
@@ -38,13 +44,17 @@ export function planRoute(question: RouteQuestion): RoutePlan {
   }
   if (waiting.length === 0) return failForGood(question);
   const forced = forcedProbe(waiting, ranked);
-  if (forced !== undefined) return { kind: 'enter', candidate: forced.candidate, isLast: waiting.length === 1, isForced: true };
+  if (forced !== undefined)
+    return { kind: 'enter', candidate: forced.candidate, isLast: waiting.length === 1, isForced: true };
   if (question.canWaitForRecovery) return { kind: 'park', candidates: waiting.map((entry) => entry.candidate) };
   return parkBriefly(question, waiting);
 }
 
 /** When every candidate that could serve is open, the one that re-opens first takes a single forced probe. */
-function forcedProbe(waiting: readonly RankedCandidate[], ranked: readonly RankedCandidate[]): RankedCandidate | undefined {
+function forcedProbe(
+  waiting: readonly RankedCandidate[],
+  ranked: readonly RankedCandidate[],
+): RankedCandidate | undefined {
   const open = waiting.filter((entry) => entry.admission.kind === 'wait' && entry.admission.reason === 'open');
   if (open.length === 0 || open.length !== waiting.length || ranked.length === 0) return undefined;
   const earliest = open.toSorted((left, right) => retryAfter(left) - retryAfter(right))[0];
@@ -67,7 +77,8 @@ function parkBriefly(question: RouteQuestion, waiting: readonly RankedCandidate[
 
 function isWorthWaiting(entry: RankedCandidate, remainingMs: number): boolean {
   if (entry.admission.kind !== 'wait') return false;
-  if (entry.admission.reason === 'restarting') return Math.min(entry.admission.retryAfterMs, RESTART_WAIT_MS) < remainingMs;
+  if (entry.admission.reason === 'restarting')
+    return Math.min(entry.admission.retryAfterMs, RESTART_WAIT_MS) < remainingMs;
   return entry.admission.reason === 'held' && entry.admission.retryAfterMs < remainingMs;
 }
 
@@ -76,7 +87,8 @@ function retryAfter(entry: RankedCandidate): number {
 }
 
 function failForGood({ model, ranked, wireFieldNames }: RouteQuestion): RoutePlan {
-  const isWireMismatch = ranked.length > 0 && ranked.every((entry) => entry.missingFeatures.some((feature) => feature.startsWith('wire:')));
+  const isWireMismatch =
+    ranked.length > 0 && ranked.every((entry) => entry.missingFeatures.some((feature) => feature.startsWith('wire:')));
   if (isWireMismatch) {
     const names = wireFieldNames.join(', ');
     return {
@@ -89,11 +101,24 @@ function failForGood({ model, ranked, wireFieldNames }: RouteQuestion): RoutePla
   const isFeatureMismatch = ranked.length > 0 && ranked.every((entry) => entry.missingFeatures.length > 0);
   const reasons = ranked.map((entry) => `${entry.candidate.provider}: ${entry.reasons.join(', ')}`).join('; ');
   if (isFeatureMismatch) {
-    return { kind: 'fail', code: 'invalid-request', message: `no provider of ${model} can serve this request (${reasons})` };
+    return {
+      kind: 'fail',
+      code: 'invalid-request',
+      message: `no provider of ${model} can serve this request (${reasons})`,
+    };
   }
-  const isTooLong = ranked.length > 0 && ranked.every((entry) => entry.reasons.some((reason) => reason.includes('context window')));
+  const isTooLong =
+    ranked.length > 0 && ranked.every((entry) => entry.reasons.some((reason) => reason.includes('context window')));
   if (isTooLong) {
-    return { kind: 'fail', code: 'context-too-long', message: `the input is too long for every provider of ${model} (${reasons}); shorten it or add a model with a larger window` };
+    return {
+      kind: 'fail',
+      code: 'context-too-long',
+      message: `the input is too long for every provider of ${model} (${reasons}); shorten it or add a model with a larger window`,
+    };
   }
-  return { kind: 'fail', code: 'providers-unavailable', message: `no provider can serve ${model} (${reasons || 'none is active: set an API key or enable one'})` };
+  return {
+    kind: 'fail',
+    code: 'providers-unavailable',
+    message: `no provider can serve ${model} (${reasons || 'none is active: set an API key or enable one'})`,
+  };
 }

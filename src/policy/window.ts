@@ -47,12 +47,19 @@ export function rollWindow(window: CallWindow, nowMs: number): CallWindow {
 
 export function recordSuccess(window: CallWindow, nowMs: number): CallWindow {
   const rolled = rollWindow(window, nowMs);
-  return { ...changeBucket(rolled, rolled.newest, { successes: 1, failures: 0 }), failuresInRow: 0, run: rolled.run + 1 };
+  return {
+    ...changeBucket(rolled, rolled.newest, { successes: 1, failures: 0 }),
+    failuresInRow: 0,
+    run: rolled.run + 1,
+  };
 }
 
 export function recordFailure(window: CallWindow, nowMs: number): CallWindow {
   const rolled = rollWindow(window, nowMs);
-  return { ...changeBucket(rolled, rolled.newest, { successes: 0, failures: 1 }), failuresInRow: rolled.failuresInRow + 1 };
+  return {
+    ...changeBucket(rolled, rolled.newest, { successes: 0, failures: 1 }),
+    failuresInRow: rolled.failuresInRow + 1,
+  };
 }
 
 /** Takes back one failure from the bucket and the run it was counted in, as far as the window still holds them. */
@@ -62,7 +69,11 @@ export function retractFailure(window: CallWindow, counted: CountedFailure, nowM
   return counted.run === changed.run ? { ...changed, failuresInRow: Math.max(0, changed.failuresInRow - 1) } : changed;
 }
 
-export function countWindow(window: CallWindow): { readonly successes: number; readonly failures: number; readonly completed: number } {
+export function countWindow(window: CallWindow): {
+  readonly successes: number;
+  readonly failures: number;
+  readonly completed: number;
+} {
   let successes = 0;
   let failures = 0;
   for (const bucket of window.buckets) {
@@ -76,6 +87,9 @@ function changeBucket(window: CallWindow, number: number, change: Bucket): CallW
   const index = window.newest - number;
   const bucket = window.buckets[index];
   if (bucket === undefined) return window;
-  const changed = { successes: bucket.successes + change.successes, failures: Math.max(0, bucket.failures + change.failures) };
+  const changed = {
+    successes: bucket.successes + change.successes,
+    failures: Math.max(0, bucket.failures + change.failures),
+  };
   return { ...window, buckets: window.buckets.with(index, changed) };
 }

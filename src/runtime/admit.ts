@@ -27,7 +27,9 @@ export interface AdmitRequest {
 }
 
 /** A new request, or one that an idempotency key already stands for. */
-export type Admitted = { readonly kind: 'new'; readonly open: OpenRequest } | { readonly kind: 'known'; readonly requestId: RequestId };
+export type Admitted =
+  | { readonly kind: 'new'; readonly open: OpenRequest }
+  | { readonly kind: 'known'; readonly requestId: RequestId };
 
 export class Door {
   readonly #runtime: Runtime;
@@ -54,9 +56,13 @@ export class Door {
         return { kind: 'known', requestId: inserted.requestId };
       case 'conflict':
         open.discard();
-        throw new SwitchgearError('idempotency-conflict', 'the idempotency key was used for another request; use a new key, or send the same request', {
-          requestId: inserted.requestId,
-        });
+        throw new SwitchgearError(
+          'idempotency-conflict',
+          'the idempotency key was used for another request; use a new key, or send the same request',
+          {
+            requestId: inserted.requestId,
+          },
+        );
       case 'full':
         open.discard();
         throw queueFull('the request store is full');
@@ -66,7 +72,11 @@ export class Door {
   /** Everything up to the record, synchronously. @throws {SwitchgearError} as `admit` */
   prepare({ mode, request, options }: AdmitRequest): OpenRequest {
     const { clock, service } = this.#runtime;
-    if (service.isDraining) throw new SwitchgearError('shutting-down', 'the service is shutting down; send the request to another instance, or again later');
+    if (service.isDraining)
+      throw new SwitchgearError(
+        'shutting-down',
+        'the service is shutting down; send the request to another instance, or again later',
+      );
     const candidates = this.resolve(request.model, options.fallbacks);
     const config = this.#runtime.config().service;
     this.#checkDepth(config.queueDepthMax);
@@ -104,9 +114,13 @@ export class Door {
     const resolution = resolveCandidates(this.#runtime.config(), catalogue, model, fallbacks);
     if (resolution.kind === 'candidates') return resolution.candidates;
     const known = resolution.known.slice(0, SUGGESTIONS_MAX).join(', ');
-    throw new SwitchgearError('unknown-model', `expected model to be an alias, provider/model or a configured model id, got: ${resolution.model}; known are ${known}`, {
-      param: 'model',
-    });
+    throw new SwitchgearError(
+      'unknown-model',
+      `expected model to be an alias, provider/model or a configured model id, got: ${resolution.model}; known are ${known}`,
+      {
+        param: 'model',
+      },
+    );
   }
 
   #checkDepth(depthMax: number): void {
@@ -154,12 +168,16 @@ export class Door {
 }
 
 function queueFull(reason: string): SwitchgearError {
-  return new SwitchgearError('queue-full', `${reason}; try again in a second, or raise service.queueDepthMax`, { retryAfterMs: QUEUE_FULL_RETRY_MS });
+  return new SwitchgearError('queue-full', `${reason}; try again in a second, or raise service.queueDepthMax`, {
+    retryAfterMs: QUEUE_FULL_RETRY_MS,
+  });
 }
 
 /** SHA-256 over the request with its keys in order, so that equal requests hash alike. */
 function hashRequest(request: ParsedRequest, fallbacks: RequestOptions['fallbacks']): string {
-  return createHash('sha256').update(canonical({ request, fallbacks: fallbacks ?? null })).digest('hex');
+  return createHash('sha256')
+    .update(canonical({ request, fallbacks: fallbacks ?? null }))
+    .digest('hex');
 }
 
 function canonical(value: unknown): string {

@@ -2,13 +2,21 @@
  * One request sent once to one target. The outcome is a value: this never rejects (R2), whatever the adapter, the socket or
  * the provider does. It knows limits and aborts, and nothing of retries.
  */
-import type { Adapter, AdapterCall, AdapterEmbedReply, AdapterPart, AdapterReply, Failure } from '../contract/adapter.ts';
+import type {
+  Adapter,
+  AdapterCall,
+  AdapterEmbedReply,
+  AdapterPart,
+  AdapterReply,
+  Failure,
+} from '../contract/adapter.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Credential, ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { ParsedCompletion, ParsedEmbedding } from '../contract/request.ts';
-import type { StreamPart, Usage } from '../contract/response.ts';
+import type { Usage } from '../contract/response.ts';
 import { Collector } from './collect.ts';
+import { isEmbedReply, isEmpty, isReply, visiblePart } from './judge-reply.ts';
 import { type AttemptLimit, LIMIT_FAILURE, LimitTimer } from './limits.ts';
 import type { OpenRequest } from './open-request.ts';
 import { scrubFailure } from './scrub.ts';
@@ -135,8 +143,15 @@ class AttemptRun {
 
   async #embed(request: ParsedEmbedding): Promise<AttemptOutcome> {
     const { adapter, model, credential, open, clock } = this.#context;
-    if (adapter.embed === undefined) throw new TypeError(`expected the adapter of ${this.#context.config.name} to embed`);
-    const reply = await adapter.embed({ requestId: open.requestId, model, request, credential, signal: this.#aborting.signal });
+    if (adapter.embed === undefined)
+      throw new TypeError(`expected the adapter of ${this.#context.config.name} to embed`);
+    const reply = await adapter.embed({
+      requestId: open.requestId,
+      model,
+      request,
+      credential,
+      signal: this.#aborting.signal,
+    });
     if (!isEmbedReply(reply)) return this.#failed(this.#malformed('embedding'));
     return { kind: 'embedded', reply, durationMs: clock.nowMs() - this.#startedAtMs };
   }
@@ -151,12 +166,24 @@ class AttemptRun {
     }
     const reply = this.#collector.reply();
     if (reply !== undefined) return this.#answered(reply);
-    return this.#failed({ kind: 'broken', message: `${this.#context.config.name} ended the stream without a finish reason`, isMaybeBilled: true });
+    return this.#failed({
+      kind: 'broken',
+      message: `${this.#context.config.name} ended the stream without a finish reason`,
+      isMaybeBilled: true,
+    });
   }
 
   #call(request: ParsedCompletion): AdapterCall {
     const { open, model, credential, maxTokensDefault } = this.#context;
-    return { requestId: open.requestId, model, request, maxTokens: request.maxTokens, maxTokensDefault, credential, signal: this.#aborting.signal };
+    return {
+      requestId: open.requestId,
+      model,
+      request,
+      maxTokens: request.maxTokens,
+      maxTokensDefault,
+      credential,
+      signal: this.#aborting.signal,
+    };
   }
 
   #noteProgress(part: AdapterPart): void {
@@ -195,19 +222,38 @@ class AttemptRun {
 
   #answered(reply: AdapterReply): AttemptOutcome {
     if (!isReply(reply)) return this.#failed(this.#malformed('reply'));
-    if (isEmpty(reply)) return this.#failed({ kind: 'false-success', message: `${this.#context.config.name} answered with nothing at all`, isMaybeBilled: true });
+    if (isEmpty(reply))
+      return this.#failed({
+        kind: 'false-success',
+        message: `${this.#context.config.name} answered with nothing at all`,
+        isMaybeBilled: true,
+      });
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
-    return { kind: 'answered', reply, reasoning: this.#collector.reasoning, firstTokenMs: this.#firstTokenMs, durationMs };
+    return {
+      kind: 'answered',
+      reply,
+      reasoning: this.#collector.reasoning,
+      firstTokenMs: this.#firstTokenMs,
+      durationMs,
+    };
   }
 
   #malformed(what: string): Failure {
-    return { kind: 'adapter-error', message: `expected adapter ${this.#context.config.adapter} to give a whole ${what}, got: one with fields missing` };
+    return {
+      kind: 'adapter-error',
+      message: `expected adapter ${this.#context.config.adapter} to give a whole ${what}, got: one with fields missing`,
+    };
   }
 
   #failed(failure: Failure): AttemptOutcome {
     const { text, usage, hasContent } = this.#collector;
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
-    return { kind: 'failed', failure: scrubFailure(failure, this.#context.credential), partial: hasContent ? { text, usage } : undefined, durationMs };
+    return {
+      kind: 'failed',
+      failure: scrubFailure(failure, this.#context.credential),
+      partial: hasContent ? { text, usage } : undefined,
+      durationMs,
+    };
   }
 
   /** Our own reasons first: an abort error of an SDK says nothing about who aborted. */
@@ -215,56 +261,29 @@ class AttemptRun {
     const { open, adapter, config } = this.#context;
     if (open.stopReason === 'deadline') {
       const kind = this.#isOverdue && !this.#collector.hasContent ? 'deadline-overdue' : 'deadline';
-      return { kind, message: `the deadline of ${open.init.timeoutMs} ms passed while ${config.name} was answering`, isMaybeBilled: true };
+      return {
+        kind,
+        message: `the deadline of ${open.init.timeoutMs} ms passed while ${config.name} was answering`,
+        isMaybeBilled: true,
+      };
     }
-    if (open.stopReason !== undefined) return { kind: 'abandoned', message: `stopped: ${open.stopReason}`, isMaybeBilled: true };
+    if (open.stopReason !== undefined)
+      return { kind: 'abandoned', message: `stopped: ${open.stopReason}`, isMaybeBilled: true };
     const { passed } = this.#limits;
     if (passed !== undefined && passed.name !== 'tail') {
       const what = passed.name === 'stall' ? 'sent nothing more' : 'sent no answer';
-      return { kind: LIMIT_FAILURE[passed.name], message: `${config.name} ${what} for ${passed.limitMs} ms`, isMaybeBilled: true };
+      return {
+        kind: LIMIT_FAILURE[passed.name],
+        message: `${config.name} ${what} for ${passed.limitMs} ms`,
+        isMaybeBilled: true,
+      };
     }
-    if (error instanceof SwitchgearError && error.code === 'invalid-request') return { kind: 'invalid-request', message: error.message, cause: error };
+    if (error instanceof SwitchgearError && error.code === 'invalid-request')
+      return { kind: 'invalid-request', message: error.message, cause: error };
     try {
       return adapter.classify(error);
     } catch (cause) {
       return { kind: 'adapter-error', message: `adapter ${config.adapter} failed: ${String(cause)}`, cause };
     }
-  }
-}
-
-/** Adapters of users are an edge: what is trusted from here on is checked, whatever the type says. */
-function isReply(reply: unknown): reply is AdapterReply {
-  if (!isRecord(reply) || !isRecord(reply['usage'])) return false;
-  return typeof reply['text'] === 'string' && typeof reply['finishReason'] === 'string' && Array.isArray(reply['toolCalls']);
-}
-
-function isEmbedReply(reply: unknown): reply is AdapterEmbedReply {
-  return isRecord(reply) && isRecord(reply['usage']) && Array.isArray(reply['vectors']);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-/** A provider that stops without a word and without a token has not answered. */
-function isEmpty({ text, refusal = '', toolCalls, finishReason, usage }: AdapterReply): boolean {
-  return finishReason === 'stop' && text === '' && refusal === '' && toolCalls.length === 0 && (usage.outputTokens ?? 0) === 0;
-}
-
-/** What the caller of a stream sees of an adapter's part. */
-function visiblePart(part: AdapterPart): StreamPart | undefined {
-  switch (part.type) {
-    case 'text':
-    case 'reasoning':
-      return { type: part.type, text: part.text };
-    case 'refusal':
-      return { type: 'text', text: part.text };
-    case 'toolCall':
-      return part;
-    case 'activity':
-    case 'usage':
-    case 'reasoningDetails':
-    case 'finish':
-      return undefined;
   }
 }

@@ -63,5 +63,11 @@ export class LiveStream implements CompletionStream {
 /** A stream that never began. */
 export function failedStream(requestId: RequestId, sink: PartSink, error: SwitchgearError): CompletionStream {
   sink.end({ kind: 'error', error });
-  return new LiveStream({ requestId, sink, response: Promise.reject(error), asked: () => undefined, leave: () => undefined });
+  return new LiveStream({
+    requestId,
+    sink,
+    response: Promise.reject(error),
+    asked: () => undefined,
+    leave: () => undefined,
+  });
 }

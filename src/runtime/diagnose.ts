@@ -15,7 +15,17 @@ import { estimateInputTokens } from './estimate.ts';
 
 const CHECK_TIMEOUT_MS = 10_000;
 const TEST_TOKENS_MAX = 16;
-const FEATURES: readonly Feature[] = ['completion', 'stream', 'embedding', 'tools', 'images', 'json', 'json-schema', 'seed', 'reasoning-effort'];
+const FEATURES: readonly Feature[] = [
+  'completion',
+  'stream',
+  'embedding',
+  'tools',
+  'images',
+  'json',
+  'json-schema',
+  'seed',
+  'reasoning-effort',
+];
 
 /** Every candidate in order, with why it would or would not be used now. Sends nothing. */
 export function explainCandidates(runtime: Runtime, target: RankTarget): readonly ExplainedCandidate[] {
@@ -57,7 +67,9 @@ export async function checkProvider(runtime: Runtime, name: string): Promise<Che
   const provider = runtime.providers.get(name);
   const credential = provider === undefined ? undefined : usableCredential(provider);
   if (provider === undefined || credential === undefined) return { provider: name, verdict: 'inconclusive' };
-  const failure = await within(runtime, provider, credential, (signal) => provider.adapter.check({ credential, signal }));
+  const failure = await within(runtime, provider, credential, (signal) =>
+    provider.adapter.check({ credential, signal }),
+  );
   if (failure === undefined) return { provider: name, verdict: 'passed' };
   const { breaker, code } = FAILURE_POLICY[failure.kind];
   runtime.announce('check.failed', { provider: name, kind: failure.kind, message: failure.message });
@@ -75,27 +87,41 @@ export async function testConnection(
   const provider = runtime.providers.get(name);
   if (provider === undefined) {
     const known = [...runtime.providers.keys()].join(', ');
-    throw new SwitchgearError('invalid-request', `expected the name of an active provider (${known}), got: ${name}`, { param: 'provider' });
+    throw new SwitchgearError('invalid-request', `expected the name of an active provider (${known}), got: ${name}`, {
+      param: 'provider',
+    });
   }
   const startedAtMs = runtime.clock.nowMs();
   const failure = await askCheaply(runtime, provider, requestId);
   const latencyMs = Math.round(runtime.clock.nowMs() - startedAtMs);
   if (failure === undefined) return { ok: true, latencyMs };
-  const error = new SwitchgearError(FAILURE_POLICY[failure.kind].code, `${name}: ${failure.message}`, { provider: name, cause: failure.cause });
+  const error = new SwitchgearError(FAILURE_POLICY[failure.kind].code, `${name}: ${failure.message}`, {
+    provider: name,
+    cause: failure.cause,
+  });
   return { ok: false, latencyMs, error };
 }
 
 async function askCheaply(runtime: Runtime, provider: Provider, requestId: string): Promise<Failure | undefined> {
   const { name } = provider.control;
   const credential = usableCredential(provider) ?? provider.control.config.credentials[0];
-  const model = runtime.catalogue().models(name).find((id) => provider.adapter.supports('completion', id));
+  const model = runtime
+    .catalogue()
+    .models(name)
+    .find((id) => provider.adapter.supports('completion', id));
   if (credential === undefined) return { kind: 'unauthorized', message: 'no credential is configured' };
-  if (model === undefined) return within(runtime, provider, credential, (signal) => provider.adapter.check({ credential, signal }));
+  if (model === undefined)
+    return within(runtime, provider, credential, (signal) => provider.adapter.check({ credential, signal }));
   return within(runtime, provider, credential, async (signal) => {
     const call: AdapterCall = {
       requestId,
       model,
-      request: { kind: 'completion', model, messages: [{ role: 'user', content: 'Say ok.' }], maxTokens: TEST_TOKENS_MAX },
+      request: {
+        kind: 'completion',
+        model,
+        messages: [{ role: 'user', content: 'Say ok.' }],
+        maxTokens: TEST_TOKENS_MAX,
+      },
       maxTokens: TEST_TOKENS_MAX,
       maxTokensDefault: TEST_TOKENS_MAX,
       credential,
@@ -105,14 +131,28 @@ async function askCheaply(runtime: Runtime, provider: Provider, requestId: strin
     const at = runtime.clock.wallMs();
     const cost = costOf(reply.usage, runtime.catalogue().price(name, model, at));
     runtime.costs.record({
-      at, requestId, attempt: 1, provider: name, model, tenant: 'default', tags: { purpose: 'test-connection' },
-      outcome: 'answered', usage: reply.usage, costNanos: cost?.usdNanos, isEstimate: false,
+      at,
+      requestId,
+      attempt: 1,
+      provider: name,
+      model,
+      tenant: 'default',
+      tags: { purpose: 'test-connection' },
+      outcome: 'answered',
+      usage: reply.usage,
+      costNanos: cost?.usdNanos,
+      isEstimate: false,
     });
   });
 }
 
 /** Undefined when `ask` succeeded within the check's time. Never rejects. */
-async function within(runtime: Runtime, provider: Provider, credential: Credential, ask: (signal: AbortSignal) => Promise<void>): Promise<Failure | undefined> {
+async function within(
+  runtime: Runtime,
+  provider: Provider,
+  credential: Credential,
+  ask: (signal: AbortSignal) => Promise<void>,
+): Promise<Failure | undefined> {
   const aborting = new AbortController();
   let hasTimedOut = false;
   const timedOut = Promise.withResolvers<never>();

@@ -17,7 +17,10 @@ export function estimateInputTokens(request: ParsedRequest): number {
 }
 
 /** The usage to book for an answer that broke: what the provider told, else an estimate of what had arrived. */
-export function estimatePartialUsage(partial: { readonly text: string; readonly usage: Usage }, inputTokens: number): Usage {
+export function estimatePartialUsage(
+  partial: { readonly text: string; readonly usage: Usage },
+  inputTokens: number,
+): Usage {
   const arrived = Math.ceil(estimateTokenCount(partial.text) * ABORT_MARGIN);
   return {
     ...partial.usage,
@@ -28,7 +31,10 @@ export function estimatePartialUsage(partial: { readonly text: string; readonly 
 
 function messageTokens(message: Message): number {
   const { content } = message;
-  const calls = message.role === 'assistant' && message.tool_calls !== undefined ? estimateTokenCount(JSON.stringify(message.tool_calls)) : 0;
+  const calls =
+    message.role === 'assistant' && message.tool_calls !== undefined
+      ? estimateTokenCount(JSON.stringify(message.tool_calls))
+      : 0;
   if (content === undefined || content === null) return MESSAGE_OVERHEAD_TOKENS + calls;
   if (typeof content === 'string') return MESSAGE_OVERHEAD_TOKENS + calls + estimateTokenCount(content);
   return content.reduce((sum, part) => sum + partTokens(part), MESSAGE_OVERHEAD_TOKENS + calls);

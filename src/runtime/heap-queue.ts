@@ -31,7 +31,8 @@ export class HeapQueue implements Queue<RunFunction, LaneAddOptions> {
   }
 
   enqueue(run: RunFunction, options?: Partial<LaneAddOptions>): void {
-    if (options?.id === undefined || options.key === undefined) throw new TypeError('expected a lane task to have an id and a key');
+    if (options?.id === undefined || options.key === undefined)
+      throw new TypeError('expected a lane task to have an id and a key');
     const node = { id: options.id, key: options.key, run };
     this.#heap.push(node);
     this.#positions.set(node.id, this.#heap.length - 1);

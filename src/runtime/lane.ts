@@ -135,7 +135,13 @@ export class Lane {
 
   #hold(waiter: Waiter, claimed: Claimed): Promise<void> | undefined {
     const held = Promise.withResolvers<void>();
-    const slot: Slot = { provider: this.provider, claimed, release: () => { held.resolve(); } };
+    const slot: Slot = {
+      provider: this.provider,
+      claimed,
+      release: () => {
+        held.resolve();
+      },
+    };
     if (waiter.take(slot)) return held.promise;
     this.#control.report(claimed.permit, { verdict: 'neutral', effect: 'none', model: '' });
     return undefined;

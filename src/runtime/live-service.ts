@@ -3,15 +3,35 @@ import { type ErrorCode, SwitchgearError } from '../contract/errors.ts';
 import type { EventName, Events, Unsubscribe } from '../contract/events.ts';
 import type { LedgerQuery } from '../contract/records.ts';
 import type { CompletionRequest, EmbeddingRequest, RequestOptions } from '../contract/request.ts';
-import type { AnyResponse, CompletionResponse, CompletionStream, EmbeddingResponse, RequestId } from '../contract/response.ts';
-import type { OpenRequest as OpenRequestView, ProviderPatch, RequestResult, Service, SupervisorView } from '../contract/service.ts';
+import type {
+  AnyResponse,
+  CompletionResponse,
+  CompletionStream,
+  EmbeddingResponse,
+  RequestId,
+} from '../contract/response.ts';
+import type {
+  OpenRequest as OpenRequestView,
+  ProviderPatch,
+  RequestResult,
+  Service,
+  SupervisorView,
+} from '../contract/service.ts';
 import type { CostSummary, ModelListing, ProviderHealth, ProviderState } from '../contract/state.ts';
 import type { AdmitRequest, Door } from './admit.ts';
 import { failedStream, LiveStream } from './completion-stream.ts';
 import { explainCandidates, listModels, testConnection } from './diagnose.ts';
 import type { OpenRequest } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
-import { checkLedgerQuery, checkPatch, checkRequestId, checkStop, checkSubscription, parseModelFilter, parseWait } from './parse-arguments.ts';
+import {
+  checkLedgerQuery,
+  checkPatch,
+  checkRequestId,
+  checkStop,
+  checkSubscription,
+  parseModelFilter,
+  parseWait,
+} from './parse-arguments.ts';
 import { parseCompletion, parseEmbedding, parseOptions } from './parse-request.ts';
 import { runRequest } from './path.ts';
 import { cancelRequest, loadRecord, readResult } from './results.ts';
@@ -59,13 +79,21 @@ export class LiveService implements Service {
   }
 
   async embedding(request: EmbeddingRequest, options: RequestOptions = {}): Promise<EmbeddingResponse> {
-    const response = await this.#ask({ mode: 'sync', request: parseEmbedding(request), options: parseOptions(options) });
+    const response = await this.#ask({
+      mode: 'sync',
+      request: parseEmbedding(request),
+      options: parseOptions(options),
+    });
     if (response.kind !== 'embedding') throw new TypeError('expected an embedding, got: a completion');
     return response;
   }
 
   async completionAsync(request: CompletionRequest, options: RequestOptions = {}): Promise<RequestId> {
-    const admitted = await this.#door.admit({ mode: 'async', request: this.#parse(request), options: parseOptions(options) });
+    const admitted = await this.#door.admit({
+      mode: 'async',
+      request: this.#parse(request),
+      options: parseOptions(options),
+    });
     if (admitted.kind === 'known') return admitted.requestId;
     // R8: an async request does not follow its caller. `runRequest` never rejects.
     void runRequest(this.#runtime, admitted.open);
@@ -76,18 +104,31 @@ export class LiveService implements Service {
     try {
       const parsed = parseOptions(options);
       if (parsed.idempotencyKey !== undefined) throw streamKeyError();
-      const open = this.#door.enter(this.#door.prepare({ mode: 'stream', request: this.#parse(request), options: parsed }));
+      const open = this.#door.enter(
+        this.#door.prepare({ mode: 'stream', request: this.#parse(request), options: parsed }),
+      );
       const sink = open.init.sink ?? new PartSink();
       if (parsed.signal !== undefined) open.followCaller(parsed.signal);
       void runRequest(this.#runtime, open);
       const response = outcomeOf(open).then(onlyCompletion);
-      return new LiveStream({ requestId: open.requestId, sink, response, asked: () => open.asked, leave: () => { open.stop('caller-left'); } });
+      return new LiveStream({
+        requestId: open.requestId,
+        sink,
+        response,
+        asked: () => open.asked,
+        leave: () => {
+          open.stop('caller-left');
+        },
+      });
     } catch (error) {
       return failedStream(this.#owner.nextId(), new PartSink(), asSwitchgearError(error));
     }
   }
 
-  async getResult(requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal } = {}): Promise<RequestResult> {
+  async getResult(
+    requestId: RequestId,
+    options: { waitMs?: number; signal?: AbortSignal } = {},
+  ): Promise<RequestResult> {
     checkRequestId(requestId);
     return readResult(this.#runtime, requestId, parseWait(options));
   }
@@ -215,15 +256,23 @@ export class LiveService implements Service {
   }
 
   /** Another request with the same idempotency key has the answer, or will have. */
-  async #join(requestId: RequestId, { signal, timeoutMs = this.#runtime.config().service.timeoutMs }: RequestOptions): Promise<AnyResponse> {
+  async #join(
+    requestId: RequestId,
+    { signal, timeoutMs = this.#runtime.config().service.timeoutMs }: RequestOptions,
+  ): Promise<AnyResponse> {
     const open = this.#runtime.open.find(requestId);
     if (open !== undefined) await settledWithin(this.#runtime.clock, open.settled, timeoutMs, signal);
     if (open?.settlement !== undefined) return outcomeOf(open);
-    if (signal?.aborted === true) throw new SwitchgearError('cancelled', 'the request was cancelled because its caller left', { requestId });
+    if (signal?.aborted === true)
+      throw new SwitchgearError('cancelled', 'the request was cancelled because its caller left', { requestId });
     const { settlement } = await loadRecord(this.#runtime, requestId);
     if (settlement?.status === 'succeeded') return settlement.response;
     if (settlement !== undefined) throw SwitchgearError.fromReport(settlement.error);
-    throw new SwitchgearError('timeout', `request ${requestId} with the same idempotency key is not settled yet; ask getResult for it`, { requestId });
+    throw new SwitchgearError(
+      'timeout',
+      `request ${requestId} with the same idempotency key is not settled yet; ask getResult for it`,
+      { requestId },
+    );
   }
 }
 
@@ -253,5 +302,9 @@ function goneError(): SwitchgearError {
 }
 
 function streamKeyError(): SwitchgearError {
-  return new SwitchgearError('invalid-request', 'expected no idempotencyKey on a stream, got: one; submit the request to have it answered once', { param: 'idempotencyKey' });
+  return new SwitchgearError(
+    'invalid-request',
+    'expected no idempotencyKey on a stream, got: one; submit the request to have it answered once',
+    { param: 'idempotencyKey' },
+  );
 }

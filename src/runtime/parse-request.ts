@@ -46,7 +46,13 @@ const message = z.discriminatedUnion('role', [
     reasoningDetails: z.strictObject({ provider: z.string(), blocks: z.array(z.unknown()) }).optional(),
     wireFields,
   }),
-  z.strictObject({ role: z.literal('tool'), tool_call_id: z.string().min(1), content, isError: z.boolean().optional(), wireFields }),
+  z.strictObject({
+    role: z.literal('tool'),
+    tool_call_id: z.string().min(1),
+    content,
+    isError: z.boolean().optional(),
+    wireFields,
+  }),
 ]);
 const toolFunction = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,128}$/, 'a function name of letters, digits, _, - and .'),
@@ -115,7 +121,8 @@ const optionsSchema = z.strictObject({
 export function parseCompletion(input: CompletionRequest, defaultModel: string | undefined): ParsedCompletion {
   const request = check(completionSchema, input, 'request');
   const model = request.model ?? defaultModel;
-  if (model === undefined) throw invalid('model', 'expected model to be given or defaults.model to be configured, got: neither');
+  if (model === undefined)
+    throw invalid('model', 'expected model to be given or defaults.model to be configured, got: neither');
   const { system, messages, stop, tools, toolChoice: choice, responseFormat: format, ...plain } = request;
   const leading: readonly Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
   const parsed: Loose<ParsedCompletion> = {
@@ -196,7 +203,9 @@ const HINTS: Readonly<Record<string, string>> = {
 
 function hintFor(key: string): string {
   const hint = HINTS[key];
-  return hint === undefined ? '; what only one provider understands goes under providerOptions' : `; did you mean ${hint}?`;
+  return hint === undefined
+    ? '; what only one provider understands goes under providerOptions'
+    : `; did you mean ${hint}?`;
 }
 
 function invalid(param: string, text: string): SwitchgearError {
@@ -225,5 +234,9 @@ export function compact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(compact);
   if (typeof value !== 'object' || value === null || value instanceof AbortSignal) return value;
   // What only one wire understands is not ours to tidy; its names count even where they have no value.
-  return Object.fromEntries(Object.entries(value).flatMap(([key, field]) => (field === undefined ? [] : [[key, key === 'wireFields' ? field : compact(field)]])));
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, field]) =>
+      field === undefined ? [] : [[key, key === 'wireFields' ? field : compact(field)]],
+    ),
+  );
 }

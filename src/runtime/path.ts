@@ -39,7 +39,11 @@ export async function runRequest(runtime: Runtime, open: OpenRequest): Promise<v
   } catch (error) {
     if (open.stopReason !== undefined) return journey.stopped();
     const message = `the request path failed: ${error instanceof Error ? error.message : String(error)}; this is a bug in switchgear`;
-    const failed = new SwitchgearError('provider-error', message, { requestId: open.requestId, attempts: [...open.attempts], cause: error });
+    const failed = new SwitchgearError('provider-error', message, {
+      requestId: open.requestId,
+      attempts: [...open.attempts],
+      cause: error,
+    });
     await settle(runtime, open, { kind: 'failed', error: failed });
   }
 }
@@ -79,7 +83,10 @@ class Journey {
 
   async stopped(): Promise<void> {
     const reason = this.#open.stopReason ?? 'cancelled';
-    await settle(this.#runtime, this.#open, { kind: 'failed', error: stopError(this.#open, reason, this.#progress.lastFailure) });
+    await settle(this.#runtime, this.#open, {
+      kind: 'failed',
+      error: stopError(this.#open, reason, this.#progress.lastFailure),
+    });
   }
 
   #take(plan: Exclude<RoutePlan, { kind: 'fail' }>): Promise<Taken> {
@@ -107,8 +114,10 @@ class Journey {
   #claim(candidate: Candidate, isForced: boolean): ClaimResult {
     // A blocked event loop lets time pass before the deadline's timer fires.
     if (this.#open.remainingMs <= 0) this.#open.stop('deadline');
-    if (this.#open.signal.aborted) return { kind: 'refused', admission: { kind: 'never', reason: 'the request was stopped' } };
-    if (!this.#runtime.providers.has(candidate.provider)) return { kind: 'refused', admission: { kind: 'never', reason: 'removed from the config' } };
+    if (this.#open.signal.aborted)
+      return { kind: 'refused', admission: { kind: 'never', reason: 'the request was stopped' } };
+    if (!this.#runtime.providers.has(candidate.provider))
+      return { kind: 'refused', admission: { kind: 'never', reason: 'removed from the config' } };
     const { control } = this.#provider(candidate);
     return control.claim({
       model: candidate.model,
@@ -125,7 +134,11 @@ class Journey {
     if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
     const { clock } = this.#runtime;
     const response = respond(this.#open, candidate, outcome, { nowMs: clock.nowMs(), wallMs: clock.wallMs() });
-    await settle(this.#runtime, this.#open, { kind: 'succeeded', response, reasoning: outcome.kind === 'answered' ? outcome.reasoning : '' });
+    await settle(this.#runtime, this.#open, {
+      kind: 'succeeded',
+      response,
+      reasoning: outcome.kind === 'answered' ? outcome.reasoning : '',
+    });
     return true;
   }
 
@@ -139,7 +152,12 @@ class Journey {
     this.#progress.countAttempt(candidate);
     open.asked = target(candidate);
     await this.#mark('running');
-    runtime.announce('attempt.started', { requestId: open.requestId, ...target(candidate), attempt: open.attempts.length + 1, isProbe: permit.isProbe });
+    runtime.announce('attempt.started', {
+      requestId: open.requestId,
+      ...target(candidate),
+      attempt: open.attempts.length + 1,
+      isProbe: permit.isProbe,
+    });
     const outcome = await attempt({
       open,
       adapter,
@@ -174,7 +192,8 @@ class Journey {
     if (outcome.kind !== 'failed') {
       control.report(permit, { verdict: 'success', effect: 'none', model: candidate.model });
       const { inputTokens, outputTokens } = outcome.reply.usage;
-      if (inputTokens !== undefined) control.correctPace({ tokens: this.#paceTokens() }, inputTokens + (outputTokens ?? 0));
+      if (inputTokens !== undefined)
+        control.correctPace({ tokens: this.#paceTokens() }, inputTokens + (outputTokens ?? 0));
       return;
     }
     const { failure } = outcome;
@@ -190,11 +209,16 @@ class Journey {
     });
   }
 
-  async #afterFailure(candidate: Candidate, credentialId: string, outcome: Extract<AttemptOutcome, { kind: 'failed' }>): Promise<boolean> {
+  async #afterFailure(
+    candidate: Candidate,
+    credentialId: string,
+    outcome: Extract<AttemptOutcome, { kind: 'failed' }>,
+  ): Promise<boolean> {
     const { failure, partial } = outcome;
     const before = this.#open.stopReason === undefined ? undefined : this.#progress.lastFailure;
     // What a stopped attempt says is our own doing; the failure before it says more.
-    this.#progress.lastFailure = before === undefined ? { candidate, credentialId, failure, partial } : { ...before, partial };
+    this.#progress.lastFailure =
+      before === undefined ? { candidate, credentialId, failure, partial } : { ...before, partial };
     if (isCredentialAtFault(failure)) this.#progress.avoided(candidate.provider).add(credentialId);
     if (this.#open.stopReason !== undefined) {
       await this.stopped();
@@ -215,7 +239,9 @@ class Journey {
       attemptsTotal: this.#progress.attemptsInRound,
       retry: control.config.retry,
       hasOtherCredential: control.hasOtherCredential(avoided),
-      hasOtherCandidate: others.some((other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate)),
+      hasOtherCandidate: others.some(
+        (other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate),
+      ),
       hasDelivered: hasContent && sink !== undefined && sink.hasDelivered,
       delivery,
       remainingMs: this.#open.remainingMs,
@@ -277,7 +303,9 @@ class Journey {
     const last = this.#progress.lastFailure;
     if (last === undefined) throw new TypeError('expected a failed attempt before giving up');
     if (this.#open.init.mode === 'async' && isTransient(last.failure)) {
-      return this.#pause(Math.max(last.failure.retryAfterMs ?? 0, this.#progress.beginRest(this.#runtime.clock.random())));
+      return this.#pause(
+        Math.max(last.failure.retryAfterMs ?? 0, this.#progress.beginRest(this.#runtime.clock.random())),
+      );
     }
     const error = failureError(this.#open, last, retryAfterMs);
     await settle(this.#runtime, this.#open, { kind: 'failed', error });
@@ -297,7 +325,9 @@ class Journey {
     this.#runtime.open.mark(open, status);
     if (!open.init.isStored) return;
     const { store } = this.#runtime;
-    await bookkeep(this.#runtime, open, status, () => (status === 'running' ? store.markRunning(open.requestId) : store.markQueued(open.requestId)));
+    await bookkeep(this.#runtime, open, status, () =>
+      status === 'running' ? store.markRunning(open.requestId) : store.markQueued(open.requestId),
+    );
   }
 
   #paceTokens(): number {

@@ -63,7 +63,13 @@ function reportOf({ candidate, outcome }: EndedAttempt, cost: Cost | undefined):
   if (outcome.kind !== 'failed') return { ...common, outcome: 'answered' };
   const meaning = FAILURE_POLICY[outcome.failure.kind];
   const { message, isMaybeBilled } = outcome.failure;
-  return { ...common, outcome: meaning.outcome, code: meaning.code, message, ...(isMaybeBilled === true && { isMaybeBilled }) };
+  return {
+    ...common,
+    outcome: meaning.outcome,
+    code: meaning.code,
+    message,
+    ...(isMaybeBilled === true && { isMaybeBilled }),
+  };
 }
 
 function book(

@@ -9,13 +9,19 @@ import { settledWithin } from './sleep.ts';
 const WAIT_MAX_MS = 86_400_000;
 
 /** @throws {SwitchgearError} `request-not-found`, `request-expired` */
-export async function readResult(runtime: Runtime, requestId: RequestId, options: { waitMs?: number; signal?: AbortSignal }): Promise<RequestResult> {
+export async function readResult(
+  runtime: Runtime,
+  requestId: RequestId,
+  options: { waitMs?: number; signal?: AbortSignal },
+): Promise<RequestResult> {
   const { waitMs = 0, signal } = options;
   const open = runtime.open.find(requestId);
   if (open === undefined) return recordResult(await loadRecord(runtime, requestId));
   if (waitMs > 0) await settledWithin(runtime.clock, open.settled, Math.min(waitMs, WAIT_MAX_MS), signal);
   if (runtime.open.find(requestId) !== undefined) return { requestId, status: open.status };
-  return open.settlement === undefined ? recordResult(await loadRecord(runtime, requestId)) : resultOf(requestId, open.settlement);
+  return open.settlement === undefined
+    ? recordResult(await loadRecord(runtime, requestId))
+    : resultOf(requestId, open.settlement);
 }
 
 /** Cancels an open request; false when it was settled already. @throws {SwitchgearError} `request-not-found`, `request-expired` */
@@ -37,9 +43,17 @@ export async function loadRecord(runtime: Runtime, requestId: RequestId): Promis
     case 'found':
       return loaded.record;
     case 'expired':
-      throw new SwitchgearError('request-expired', `the result of ${requestId} is no longer kept; raise store.resultTtlMs to keep results longer`, { requestId });
+      throw new SwitchgearError(
+        'request-expired',
+        `the result of ${requestId} is no longer kept; raise store.resultTtlMs to keep results longer`,
+        { requestId },
+      );
     case 'unknown':
-      throw new SwitchgearError('request-not-found', `expected the id of a submitted request, got: ${requestId}; results of sync requests are not kept`, { requestId });
+      throw new SwitchgearError(
+        'request-not-found',
+        `expected the id of a submitted request, got: ${requestId}; results of sync requests are not kept`,
+        { requestId },
+      );
   }
 }
 
@@ -50,9 +64,14 @@ function recordResult(record: RequestRecord): RequestResult {
 }
 
 function resultOf(requestId: RequestId, settlement: Settlement): RequestResult {
-  if (settlement.status !== 'succeeded') return { requestId, status: settlement.status, error: SwitchgearError.fromReport(settlement.error) };
+  if (settlement.status !== 'succeeded')
+    return { requestId, status: settlement.status, error: SwitchgearError.fromReport(settlement.error) };
   if (settlement.response.kind !== 'completion') {
-    throw new SwitchgearError('request-not-found', `expected the id of a completion, got: ${requestId} of an embedding; ask again with its idempotency key`, { requestId });
+    throw new SwitchgearError(
+      'request-not-found',
+      `expected the id of a completion, got: ${requestId} of an embedding; ask again with its idempotency key`,
+      { requestId },
+    );
   }
   return { requestId, status: 'succeeded', response: settlement.response };
 }

@@ -53,7 +53,12 @@ function factsOf(runtime: Runtime, candidate: Candidate, needed: ReturnType<type
   const provider = runtime.providers.get(candidate.provider);
   const contextWindow = windowOf(runtime.catalogue(), candidate);
   if (provider === undefined) {
-    return { candidate, admission: { kind: 'never', reason: reasonForAbsence(runtime, candidate.provider) }, missingFeatures: [], contextWindow };
+    return {
+      candidate,
+      admission: { kind: 'never', reason: reasonForAbsence(runtime, candidate.provider) },
+      missingFeatures: [],
+      contextWindow,
+    };
   }
   const missingFeatures = needed.filter((feature) => !provider.adapter.supports(feature, candidate.model));
   return { candidate, admission: provider.control.admission(candidate.model), missingFeatures, contextWindow };

@@ -35,7 +35,12 @@ function settlementOf(ending: Ending): Settlement {
 }
 
 /** The unified response of an answered attempt. */
-export function respond(open: OpenRequest, candidate: Candidate, outcome: Exclude<AttemptOutcome, { kind: 'failed' }>, at: { nowMs: number; wallMs: number }): AnyResponse {
+export function respond(
+  open: OpenRequest,
+  candidate: Candidate,
+  outcome: Exclude<AttemptOutcome, { kind: 'failed' }>,
+  at: { nowMs: number; wallMs: number },
+): AnyResponse {
   const { requestId, attempts } = open;
   const cost = attempts.at(-1)?.cost;
   const totalMs = at.nowMs - open.admittedAtMs;
@@ -52,7 +57,11 @@ export function respond(open: OpenRequest, candidate: Candidate, outcome: Exclud
   if (outcome.kind === 'embedded') {
     return { kind: 'embedding', ...common, vectors: outcome.reply.vectors, latency: { queuedMs, totalMs } };
   }
-  const latency: Latency = { queuedMs, totalMs, ...(outcome.firstTokenMs !== undefined && { firstTokenMs: outcome.firstTokenMs }) };
+  const latency: Latency = {
+    queuedMs,
+    totalMs,
+    ...(outcome.firstTokenMs !== undefined && { firstTokenMs: outcome.firstTokenMs }),
+  };
   const { text, refusal, toolCalls, finishReason, reasoningDetails, wireBody } = outcome.reply;
   return {
     kind: 'completion',
@@ -63,7 +72,11 @@ export function respond(open: OpenRequest, candidate: Candidate, outcome: Exclud
       content: text === '' && toolCalls.length > 0 ? null : text,
       ...(refusal !== undefined && { refusal }),
       ...(toolCalls.length > 0 && {
-        tool_calls: toolCalls.map((call) => ({ id: call.id, type: 'function' as const, function: { name: call.name, arguments: call.arguments } })),
+        tool_calls: toolCalls.map((call) => ({
+          id: call.id,
+          type: 'function' as const,
+          function: { name: call.name, arguments: call.arguments },
+        })),
       }),
       ...(reasoningDetails !== undefined && { reasoningDetails }),
     },
@@ -75,7 +88,11 @@ export function respond(open: OpenRequest, candidate: Candidate, outcome: Exclud
 }
 
 /** The error of a request whose last attempt failed for good. */
-export function failureError(open: OpenRequest, { candidate, failure, partial }: LastFailure, retryAfterMs: number | undefined): SwitchgearError {
+export function failureError(
+  open: OpenRequest,
+  { candidate, failure, partial }: LastFailure,
+  retryAfterMs: number | undefined,
+): SwitchgearError {
   const { code } = FAILURE_POLICY[failure.kind];
   return createError(open, code, `${candidate.provider}/${candidate.model}: ${failure.message}`, {
     provider: candidate.provider,
@@ -95,12 +112,23 @@ export function stopError(open: OpenRequest, reason: StopReason, last: LastFailu
   const details = { partial: last?.partial, provider: last?.candidate.provider };
   switch (reason) {
     case 'deadline': {
-      const lastly = last === undefined ? '' : `; the last attempt said: ${last.candidate.provider}: ${last.failure.message}`;
-      return createError(open, 'timeout', `the request was not answered within ${open.init.timeoutMs} ms${lastly}; allow more with timeoutMs or submit it`, details);
+      const lastly =
+        last === undefined ? '' : `; the last attempt said: ${last.candidate.provider}: ${last.failure.message}`;
+      return createError(
+        open,
+        'timeout',
+        `the request was not answered within ${open.init.timeoutMs} ms${lastly}; allow more with timeoutMs or submit it`,
+        details,
+      );
     }
     case 'caller-left':
     case 'cancelled':
-      return createError(open, 'cancelled', `the request was cancelled${reason === 'caller-left' ? ' because its caller left' : ''}`, details);
+      return createError(
+        open,
+        'cancelled',
+        `the request was cancelled${reason === 'caller-left' ? ' because its caller left' : ''}`,
+        details,
+      );
     case 'shutdown':
       return createError(open, 'shutting-down', 'the service is shutting down; send the request again', details);
   }
@@ -151,7 +179,8 @@ function endStream(open: OpenRequest, ending: Ending): void {
     sink.end({ kind: 'error', error: ending.error });
     return;
   }
-  if (ending.response.kind !== 'completion') throw new TypeError('expected a stream to end with a completion, got: an embedding');
+  if (ending.response.kind !== 'completion')
+    throw new TypeError('expected a stream to end with a completion, got: an embedding');
   if (delivery === 'whole') addWhole(sink, ending.response, ending.reasoning);
   sink.add({ type: 'finish', response: ending.response });
   sink.end({ kind: 'done' });

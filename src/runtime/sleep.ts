@@ -24,7 +24,12 @@ export function sleep(clock: Clock, waitMs: number, signal?: AbortSignal): Promi
 }
 
 /** Waits for `promise`, at most `waitMs` and only while `signal` is not aborted. Never rejects; leaves no timer behind. */
-export async function settledWithin(clock: Clock, promise: Promise<unknown>, waitMs: number, signal?: AbortSignal): Promise<void> {
+export async function settledWithin(
+  clock: Clock,
+  promise: Promise<unknown>,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const over = new AbortController();
   const leave = () => {
     over.abort();

@@ -32,7 +32,8 @@ export class MemoryStore implements RequestStore {
     this.#expire();
     const key = idempotencyKeyOf(record);
     const known = key === undefined ? undefined : this.#records.get(this.#keys.get(key) ?? '');
-    if (known !== undefined) return { kind: known.requestHash === record.requestHash ? 'known' : 'conflict', requestId: known.requestId };
+    if (known !== undefined)
+      return { kind: known.requestHash === record.requestHash ? 'known' : 'conflict', requestId: known.requestId };
     if (this.#records.size >= this.#recordsMax && !this.#makeRoom()) return { kind: 'full' };
     this.#records.set(record.requestId, record);
     if (key !== undefined) this.#keys.set(key, record.requestId);

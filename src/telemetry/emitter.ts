@@ -43,6 +43,10 @@ export class Emitter {
 
   #failed(name: EventName, error: unknown): void {
     this.failedListeners += 1;
-    if (name !== 'listener.failed') this.announce('listener.failed', { event: name, message: error instanceof Error ? error.message : String(error) });
+    if (name !== 'listener.failed')
+      this.announce('listener.failed', {
+        event: name,
+        message: error instanceof Error ? error.message : String(error),
+      });
   }
 }

@@ -1,11 +1,33 @@
 /**
  * The log: one line per settled request, one warning per failed attempt, one line per breaker transition and restart.
- * Only the fields named here are written, so that no prompt, answer or key can slip in.
+ * Events carry no prompt, answer or key, and of the two that describe a request only the fields named here are written.
  */
 import { pino, type Logger } from 'pino';
+import type { EventName, Events } from '../contract/events.ts';
 import type { Emitter } from './emitter.ts';
 
 export type { Logger } from 'pino';
+
+type Level = 'info' | 'warn' | 'error' | 'fatal';
+
+/** Events that are written as they are. */
+const LINES: Partial<Record<EventName, readonly [Level, string]>> = {
+  'breaker.opened': ['warn', 'breaker opened'],
+  'breaker.halfOpened': ['info', 'breaker half-open'],
+  'breaker.closed': ['info', 'breaker closed'],
+  'credential.disabled': ['error', 'credential taken out: set a working key and reload, or restart the provider'],
+  'health.changed': ['info', 'health changed'],
+  'check.failed': ['warn', 'health check failed'],
+  'actor.crashed': ['error', 'actor crashed'],
+  'actor.restarted': ['warn', 'actor restarted'],
+  'provider.gaveUp': ['error', 'provider given up: its actor kept crashing; revive it with restart'],
+  'provider.revived': ['info', 'provider revived'],
+  'config.reloaded': ['info', 'config reloaded'],
+  'store.failed': ['error', 'request store failed'],
+  'service.draining': ['info', 'draining'],
+  'service.failed': ['fatal', 'service failed: its supervisor gave up'],
+  'listener.failed': ['error', 'a listener threw'],
+};
 
 /** A logger that says nothing: the library's default. */
 export function createSilentLogger(): Logger {
@@ -14,57 +36,26 @@ export function createSilentLogger(): Logger {
 
 /** Writes what happens to `logger`. */
 export function logEvents(emitter: Emitter, logger: Logger): void {
-  emitter.on('request.settled', ({ requestId, outcome, code, provider, model, totalMs, attempts, usage, costUsd }) => {
-    const fields = { requestId, provider, model, outcome, code, totalMs, attempts: attempts.length, tokens: usage, costUsd };
-    logger.info(fields, `request ${outcome}`);
+  emitter.on('request.settled', (event) => {
+    logger.info(settledFields(event), `request ${event.outcome}`);
   });
-  emitter.on('attempt.failed', ({ requestId, attempt, provider, model, outcome, code, kind, status, message, durationMs, retryAfterMs }) => {
-    const fields = { requestId, attempt, provider, model, outcome, code, kind, status, error: message, durationMs, retryAfterMs };
-    logger.warn(fields, `attempt ${outcome}`);
+  emitter.on('attempt.failed', (event) => {
+    logger.warn(attemptFields(event), `attempt ${event.outcome}`);
   });
-  emitter.on('breaker.opened', (fields) => {
-    logger.warn(fields, 'breaker opened');
-  });
-  emitter.on('breaker.halfOpened', (fields) => {
-    logger.info(fields, 'breaker half-open');
-  });
-  emitter.on('breaker.closed', (fields) => {
-    logger.info(fields, 'breaker closed');
-  });
-  emitter.on('credential.disabled', (fields) => {
-    logger.error(fields, 'credential taken out: set a working key and reload, or restart the provider');
-  });
-  emitter.on('health.changed', (fields) => {
-    logger.info(fields, 'health changed');
-  });
-  emitter.on('check.failed', (fields) => {
-    logger.warn(fields, 'health check failed');
-  });
-  emitter.on('actor.crashed', (fields) => {
-    logger.error(fields, 'actor crashed');
-  });
-  emitter.on('actor.restarted', (fields) => {
-    logger.warn(fields, 'actor restarted');
-  });
-  emitter.on('provider.gaveUp', (fields) => {
-    logger.error(fields, 'provider given up: its actor kept crashing; revive it with restart');
-  });
-  emitter.on('provider.revived', (fields) => {
-    logger.info(fields, 'provider revived');
-  });
-  emitter.on('config.reloaded', (fields) => {
-    logger.info(fields, 'config reloaded');
-  });
-  emitter.on('store.failed', (fields) => {
-    logger.error(fields, 'request store failed');
-  });
-  emitter.on('service.draining', (fields) => {
-    logger.info(fields, 'draining');
-  });
-  emitter.on('service.failed', (fields) => {
-    logger.fatal(fields, 'service failed: its supervisor gave up');
-  });
-  emitter.on('listener.failed', (fields) => {
-    logger.error(fields, 'a listener threw');
-  });
+  for (const [name, [level, message]] of Object.entries(LINES)) {
+    // The keys of `LINES` are event names.
+    emitter.on(name as EventName, (event) => {
+      logger[level](event, message);
+    });
+  }
+}
+
+function settledFields(event: Events['request.settled']): Readonly<Record<string, unknown>> {
+  const { requestId, outcome, code, provider, model, totalMs, attempts, usage, costUsd } = event;
+  return { requestId, provider, model, outcome, code, totalMs, attempts: attempts.length, tokens: usage, costUsd };
+}
+
+function attemptFields(event: Events['attempt.failed']): Readonly<Record<string, unknown>> {
+  const { requestId, attempt, provider, model, outcome, code, kind, status, message, durationMs, retryAfterMs } = event;
+  return { requestId, attempt, provider, model, outcome, code, kind, status, error: message, durationMs, retryAfterMs };
 }

@@ -103,7 +103,8 @@ export class VirtualClock implements Clock {
       await this.settle();
       if (isSettled) return promise;
       const next = this.#earliest(untilMs);
-      if (next === undefined) throw new Error(`expected the promise to settle within ${limitMs} virtual ms, got: nothing left to fire`);
+      if (next === undefined)
+        throw new Error(`expected the promise to settle within ${limitMs} virtual ms, got: nothing left to fire`);
       await this.advance(Math.max(0, next[1].dueMs - this.#nowMs));
     }
   }
@@ -112,7 +113,11 @@ export class VirtualClock implements Clock {
     let first: [TimerHandle, Timer] | undefined;
     for (const entry of this.#timers) {
       if (entry[1].dueMs > untilMs) continue;
-      if (first === undefined || entry[1].dueMs < first[1].dueMs || (entry[1].dueMs === first[1].dueMs && entry[1].sequence < first[1].sequence)) {
+      if (
+        first === undefined ||
+        entry[1].dueMs < first[1].dueMs ||
+        (entry[1].dueMs === first[1].dueMs && entry[1].sequence < first[1].sequence)
+      ) {
         first = entry;
       }
     }

@@ -16,7 +16,10 @@ describe('a server of another maker is understood', () => {
     server.onMessage('weather', { toolCalls: [{ name: 'look_outside', arguments: '{"city":"Oslo"}' }] });
     await server.start();
     const open = (create: CreateAdapter, adapter: string, baseURL: string) =>
-      adapters.set(adapter, create(createProviderConfig({ adapter, baseURL }), { fetch: undefined, clock: systemClock }));
+      adapters.set(
+        adapter,
+        create(createProviderConfig({ adapter, baseURL }), { fetch: undefined, clock: systemClock }),
+      );
     open(createOpenaiAdapter, 'openai', `${server.url}/v1`);
     open(createAnthropicAdapter, 'anthropic', server.url);
   });
@@ -53,11 +56,14 @@ describe('a server of another maker is understood', () => {
     expect(reply.finishReason).toBe('tool-calls');
     expect(reply.toolCalls).toMatchObject([{ name: 'look_outside', arguments: '{"city":"Oslo"}' }]);
     const parts: AdapterPart[] = await Array.fromAsync(adapterOf(name).stream(callOf(name, 'weather')));
-    expect(parts).toContainEqual(expect.objectContaining({ type: 'toolCall', name: 'look_outside', arguments: '{"city":"Oslo"}' }));
+    expect(parts).toContainEqual(
+      expect.objectContaining({ type: 'toolCall', name: 'look_outside', arguments: '{"city":"Oslo"}' }),
+    );
   });
 
   test('it never saw a key where none belongs', () => {
     expect(server.getRequests().length).toBeGreaterThanOrEqual(8);
-    for (const request of server.getRequests()) expect(JSON.stringify(request.body)).not.toContain(canaryCredential.apiKey);
+    for (const request of server.getRequests())
+      expect(JSON.stringify(request.body)).not.toContain(canaryCredential.apiKey);
   });
 });

@@ -6,7 +6,13 @@ import { reply, always, startScriptedDaemon, type Script } from './scripted-daem
 import { run } from './test-shell.ts';
 
 const breaker = {
-  state: 'closed', failureCount: 0, successCount: 3, lastFailureAt: undefined, lastError: undefined, openedAt: undefined, nextProbeAt: undefined,
+  state: 'closed',
+  failureCount: 0,
+  successCount: 3,
+  lastFailureAt: undefined,
+  lastError: undefined,
+  openedAt: undefined,
+  nextProbeAt: undefined,
 };
 const provider = {
   status: 'healthy',
@@ -16,13 +22,23 @@ const provider = {
   lastCheckAt: 1,
   recentErrors: [],
   state: {
-    breaker, gate: 'clear', credentials: [], concurrency: { limit: 32, inFlight: 2 }, quarantinedModels: [], isDown: false,
+    breaker,
+    gate: 'clear',
+    credentials: [],
+    concurrency: { limit: 32, inFlight: 2 },
+    quarantinedModels: [],
+    isDown: false,
   },
 };
 const broken = {
   ...provider,
   status: 'unhealthy',
-  breaker: { ...breaker, state: 'open', nextProbeAt: Date.now() + 3_600_000, lastError: `503\u001b[31m from\nupstream ${'x'.repeat(100)}` },
+  breaker: {
+    ...breaker,
+    state: 'open',
+    nextProbeAt: Date.now() + 3_600_000,
+    lastError: `503\u001b[31m from\nupstream ${'x'.repeat(100)}`,
+  },
   uptimePercent: null,
   latency: {},
   state: { ...provider.state, gate: 'held', isDown: true },
@@ -30,12 +46,22 @@ const broken = {
 const tree = {
   children: [
     { id: 'cost-tracker', state: 'running', restarts: 0, incarnation: 1 },
-    { id: 'providers', state: 'running', restarts: 0, incarnation: 1, children: [{ id: 'openai', state: 'down', restarts: 5, incarnation: 6 }] },
+    {
+      id: 'providers',
+      state: 'running',
+      restarts: 0,
+      incarnation: 1,
+      children: [{ id: 'openai', state: 'down', restarts: 5, incarnation: 6 }],
+    },
   ],
 };
 const providers = { providers: { openai: provider, anthropic: broken } };
 const queue = { lanes: [{ provider: 'openai', waiting: 7, running: 2, limit: 32, paused: true }], open: 9 };
-const answers: Readonly<Record<string, unknown>> = { '/admin/tree': tree, '/admin/providers': providers, '/admin/queue': queue };
+const answers: Readonly<Record<string, unknown>> = {
+  '/admin/tree': tree,
+  '/admin/providers': providers,
+  '/admin/queue': queue,
+};
 const status: Script = ({ path }, response) => reply(response, 200, answers[path]);
 
 describe('status', () => {
@@ -44,8 +70,14 @@ describe('status', () => {
     const { code, out, err } = await run(['status', '--url', daemon.url]);
     expect({ code, err }).toEqual({ code: 0, err: '' });
     const lines = out.split('\n');
-    expect(lines).toContainEqual(expect.stringMatching(/^openai +healthy +closed +clear +2\/32 +100\.0 % +350 ms +1\.9 s +-$/));
-    expect(lines).toContainEqual(expect.stringMatching(/^anthropic +unhealthy \(down\) +open \(probe in (59 min|1 h)\) +held +2\/32 +- +- +- +503\[31m from upstream x+…$/));
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^openai +healthy +closed +clear +2\/32 +100\.0 % +350 ms +1\.9 s +-$/),
+    );
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        /^anthropic +unhealthy \(down\) +open \(probe in (59 min|1 h)\) +held +2\/32 +- +- +- +503\[31m from upstream x+…$/,
+      ),
+    );
     expect(lines).toContainEqual(expect.stringMatching(/^QUEUE \(9 open\) +WAITING +RUNNING +LIMIT$/));
     expect(lines).toContainEqual(expect.stringMatching(/^openai \(paused\) +7 +2 +32$/));
     expect(lines).toContainEqual(expect.stringMatching(/^· openai +down +5 +6$/));
@@ -59,7 +91,9 @@ describe('status', () => {
 
   test('shows a daemon of another version as far as it is understood', async () => {
     const lean = { providers: { openai: { status: 'healthy', breaker: { state: 'closed' }, novelty: 1 } } };
-    await using daemon = await startScriptedDaemon(({ path }, response) => reply(response, 200, path === '/admin/providers' ? lean : answers[path]));
+    await using daemon = await startScriptedDaemon(({ path }, response) =>
+      reply(response, 200, path === '/admin/providers' ? lean : answers[path]),
+    );
     const { code, out } = await run(['status', '--url', daemon.url]);
     expect(code).toBe(0);
     expect(out).toMatch(/^openai +healthy +closed +- +- +- +- +- +-$/m);
@@ -67,7 +101,8 @@ describe('status', () => {
 
   test('one refused answer ends the command with its exit code', async () => {
     await using daemon = await startScriptedDaemon(({ path }, response) => {
-      if (path === '/admin/queue') reply(response, 503, { error: { message: 'draining' } }, { 'x-switchgear-error': 'shutting-down' });
+      if (path === '/admin/queue')
+        reply(response, 503, { error: { message: 'draining' } }, { 'x-switchgear-error': 'shutting-down' });
       else reply(response, 200, answers[path]);
     });
     expect(await run(['status', '--url', daemon.url])).toEqual({ code: 75, out: '', err: 'switchgear: draining\n' });
@@ -82,7 +117,14 @@ describe('costs', () => {
     costByTenant: { acme: { usd: 1.25, usdNanos: 1_250_000_001 } },
     recordCount: 12,
     unpricedCount: 3,
-    tokenUsage: { inputTokens: 100, outputTokens: 50, totalTokens: 150, cachedInputTokens: 20, cacheWriteTokens: 0, reasoningTokens: 5 },
+    tokenUsage: {
+      inputTokens: 100,
+      outputTokens: 50,
+      totalTokens: 150,
+      cachedInputTokens: 20,
+      cacheWriteTokens: 0,
+      reasoningTokens: 5,
+    },
     timeRange: {},
   };
 
@@ -109,7 +151,12 @@ describe('costs', () => {
     await run(['costs', '--since', '2026-01-01', ...filters, '--url', daemon.url]);
     const query = new URL(daemon.questions[0]?.path ?? '', daemon.url).searchParams;
     expect(Object.fromEntries(query)).toEqual({
-      since: '2026-01-01T00:00:00.000Z', until: '2026-02-01T00:00:00.000Z', provider: 'a', model: 'b/c', tenant: 't', tag: 'x=1&y',
+      since: '2026-01-01T00:00:00.000Z',
+      until: '2026-02-01T00:00:00.000Z',
+      provider: 'a',
+      model: 'b/c',
+      tenant: 't',
+      tag: 'x=1&y',
     });
   });
 
@@ -145,14 +192,22 @@ describe('explain', () => {
     await using daemon = await startScriptedDaemon(always(200, explained));
     await run(['explain', 'Hi', '--model', 'smart', '--url', daemon.url]);
     expect(daemon.questions[0]).toMatchObject({
-      method: 'POST', path: '/admin/explain', body: { model: 'smart', messages: [{ role: 'user', content: 'Hi' }] },
+      method: 'POST',
+      path: '/admin/explain',
+      body: { model: 'smart', messages: [{ role: 'user', content: 'Hi' }] },
     });
   });
 });
 
 describe('restart, suspend, resume', () => {
-  test.each([['restart', 'restarted'], ['suspend', 'suspended'], ['resume', 'resumed']])('%s tells one actor', async (verb, done) => {
-    await using daemon = await startScriptedDaemon(always(200, { id: 'open/ai', state: 'running', restarts: 0, incarnation: 2 }));
+  test.each([
+    ['restart', 'restarted'],
+    ['suspend', 'suspended'],
+    ['resume', 'resumed'],
+  ])('%s tells one actor', async (verb, done) => {
+    await using daemon = await startScriptedDaemon(
+      always(200, { id: 'open/ai', state: 'running', restarts: 0, incarnation: 2 }),
+    );
     const { code, out } = await run([verb, 'open/ai', '--url', daemon.url]);
     expect({ code, out }).toEqual({ code: 0, out: `open/ai is ${done}\n` });
     expect(daemon.questions[0]).toMatchObject({ method: 'POST', path: `/admin/actors/open%2Fai/${verb}` });
@@ -177,7 +232,8 @@ describe('config check', () => {
   }
 
   test('tells of a valid config who would answer and who was left out', async () => {
-    const text = 'providers:\n  local: { adapter: mock, models: [m] }\n  openai: { adapter: openai, enabled: whenKeyed, apiKey: "${OPENAI_API_KEY:-}" }\n';
+    const text =
+      'providers:\n  local: { adapter: mock, models: [m] }\n  openai: { adapter: openai, enabled: whenKeyed, apiKey: "${OPENAI_API_KEY:-}" }\n';
     await withConfig(text, async (file) => {
       const { code, out, err } = await run(['config', 'check', file]);
       expect({ code, err }).toEqual({ code: 0, err: '' });
@@ -193,11 +249,15 @@ describe('config check', () => {
     await withConfig(text, async (file) => {
       const { code, out, err } = await run(['config', 'check', file]);
       expect({ code, out }).toEqual({ code: 78, out: '' });
-      for (const path of ['http.port', 'providers.local.adapter', 'providers.local.priorty']) expect(err).toContain(path);
+      for (const path of ['http.port', 'providers.local.adapter', 'providers.local.priorty'])
+        expect(err).toContain(path);
       const json = await run(['config', 'check', file, '--json']);
       expect(json).toMatchObject({ code: 78, err: '' });
       const document: unknown = JSON.parse(json.out);
-      expect(document).toMatchObject({ ok: false, problems: expect.arrayContaining([expect.objectContaining({ path: 'http.port' })]) });
+      expect(document).toMatchObject({
+        ok: false,
+        problems: expect.arrayContaining([expect.objectContaining({ path: 'http.port' })]),
+      });
     });
   });
 

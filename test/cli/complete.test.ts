@@ -12,12 +12,17 @@ describe('complete', () => {
   test('sends every option to where it belongs', async () => {
     await using daemon = await startScriptedDaemon(always(200, completionOf('ok')));
     const words = ['complete', 'Hi', '--model', 'smart', '--system', 'Be brief', '--max-tokens', '7'];
-    await run([...words, '--priority', 'high', '--timeout-ms', '1234', '--tenant', 'acme'], { env: { SWITCHGEAR_URL: daemon.url } });
+    await run([...words, '--priority', 'high', '--timeout-ms', '1234', '--tenant', 'acme'], {
+      env: { SWITCHGEAR_URL: daemon.url },
+    });
     const [question] = daemon.questions;
     expect(question).toMatchObject({ method: 'POST', path: '/v1/chat/completions' });
     expect(question?.body).toEqual({
       model: 'smart',
-      messages: [{ role: 'system', content: 'Be brief' }, { role: 'user', content: 'Hi' }],
+      messages: [
+        { role: 'system', content: 'Be brief' },
+        { role: 'user', content: 'Hi' },
+      ],
       max_tokens: 7,
     });
     expect(question?.headers).toMatchObject({
@@ -71,7 +76,9 @@ describe('complete', () => {
 
   test('prints a refusal and tool calls where there is no text', async () => {
     const calls = { tool_calls: [{ id: 'c', type: 'function', function: { name: 'look', arguments: '{"at":1}' } }] };
-    await using refusing = await startScriptedDaemon(always(200, completionOf(null, 'stop', { refusal: 'I will not' })));
+    await using refusing = await startScriptedDaemon(
+      always(200, completionOf(null, 'stop', { refusal: 'I will not' })),
+    );
     await using calling = await startScriptedDaemon(always(200, completionOf(null, 'tool_calls', calls)));
     expect((await run(['complete', 'Hi', '--url', refusing.url])).out).toBe('I will not\n');
     expect((await run(['complete', 'Hi', '--url', calling.url])).out).toBe('look({"at":1})\n');
@@ -80,7 +87,9 @@ describe('complete', () => {
   test('lets no escape sequence of a model reach a terminal, and changes nothing in a pipe', async () => {
     const text = 'a\u001b]0;owned\u0007b\u009b31m\nc\td';
     await using daemon = await startScriptedDaemon(always(200, completionOf(text)));
-    expect((await run(['complete', 'Hi', '--url', daemon.url], { isTerminal: true })).out).toBe('a]0;ownedb31m\nc\td\n');
+    expect((await run(['complete', 'Hi', '--url', daemon.url], { isTerminal: true })).out).toBe(
+      'a]0;ownedb31m\nc\td\n',
+    );
     expect((await run(['complete', 'Hi', '--url', daemon.url], { input: '' })).out).toBe(`${text}\n`);
   });
 
@@ -113,7 +122,9 @@ describe('complete --stream', () => {
   });
 
   test('reads events that the network cut inside a character, with CRLF, comments and missing spaces', async () => {
-    const bytes = Buffer.from(`: hi\r\n\r\ndata:${chunkOf('Grüße ')}\r\n\r\ndata: ${chunkOf('🎉', 'stop')}\r\n\r\ndata: [DONE]\r\n\r\n`);
+    const bytes = Buffer.from(
+      `: hi\r\n\r\ndata:${chunkOf('Grüße ')}\r\n\r\ndata: ${chunkOf('🎉', 'stop')}\r\n\r\ndata: [DONE]\r\n\r\n`,
+    );
     await using daemon = await startScriptedDaemon((_question, response) => {
       response.writeHead(200, events);
       const send = (at: number): void => {
@@ -122,7 +133,11 @@ describe('complete --stream', () => {
       };
       send(0);
     });
-    expect(await run(['complete', 'Hi', '--stream', '--url', daemon.url])).toEqual({ code: 0, out: 'Grüße 🎉\n', err: '' });
+    expect(await run(['complete', 'Hi', '--stream', '--url', daemon.url])).toEqual({
+      code: 0,
+      out: 'Grüße 🎉\n',
+      err: '',
+    });
   });
 
   test('prints one chunk a line with --json', async () => {
@@ -135,7 +150,9 @@ describe('complete --stream', () => {
   });
 
   test('a failure inside the stream ends with its exit code, below the text that came before', async () => {
-    const failure = JSON.stringify({ error: { message: 'all providers are down', type: 'server_error', code: 'providers_unavailable' } });
+    const failure = JSON.stringify({
+      error: { message: 'all providers are down', type: 'server_error', code: 'providers_unavailable' },
+    });
     await using daemon = await startScriptedDaemon((_question, response) => {
       response.writeHead(200, events).end(`data: ${chunkOf('half')}\n\ndata: ${failure}\n\n`);
     });
@@ -163,7 +180,9 @@ describe('complete --stream', () => {
   });
 
   test('a refusal before the stream keeps its own exit code', async () => {
-    const body = { error: { message: 'expected model to be known, got: x', type: 'invalid_request_error', code: 'model_not_found' } };
+    const body = {
+      error: { message: 'expected model to be known, got: x', type: 'invalid_request_error', code: 'model_not_found' },
+    };
     await using daemon = await startScriptedDaemon(always(404, body, { 'x-switchgear-error': 'unknown-model' }));
     const result = await run(['complete', 'Hi', '--stream', '--url', daemon.url]);
     expect(result).toEqual({ code: 65, out: '', err: 'switchgear: expected model to be known, got: x\n' });

@@ -24,7 +24,8 @@ describe('the process', () => {
     await using daemon = await startScriptedDaemon((_question, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       const send = (): void => {
-        if (!response.destroyed) response.write(`data: ${chunkOf('word '.repeat(1_000))}\n\n`, () => setTimeout(send, 1));
+        if (!response.destroyed)
+          response.write(`data: ${chunkOf('word '.repeat(1_000))}\n\n`, () => setTimeout(send, 1));
       };
       send();
     });
@@ -54,7 +55,9 @@ describe('the process', () => {
     await using daemon = await startScriptedDaemon(always(200, completionOf('ok')));
     // A file opened for reading refuses to be written, everywhere.
     const file = await open(BIN, 'r');
-    const child = spawn(process.execPath, ['--no-warnings', MAIN, 'complete', 'Hi', '--url', daemon.url], { stdio: ['ignore', file.fd, 'pipe'] });
+    const child = spawn(process.execPath, ['--no-warnings', MAIN, 'complete', 'Hi', '--url', daemon.url], {
+      stdio: ['ignore', file.fd, 'pipe'],
+    });
     let err = '';
     child.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()));
     const code = await new Promise((resolve) => child.on('close', resolve));
@@ -90,7 +93,10 @@ describe('bin/switchgear.js', () => {
   }
 
   /** A package with our script and, as its build, `main`. */
-  async function withPackage(main: string | undefined, check: (script: string, folder: string) => Promise<void>): Promise<void> {
+  async function withPackage(
+    main: string | undefined,
+    check: (script: string, folder: string) => Promise<void>,
+  ): Promise<void> {
     const folder = await mkdtemp(join(tmpdir(), 'switchgear-'));
     try {
       await mkdir(join(folder, 'bin'));
@@ -115,10 +121,18 @@ describe('bin/switchgear.js', () => {
   ])('under Node %s it ends with %i', async (version, code) => {
     await withPackage('console.log("started")', async (script, folder) => {
       const pretend = join(folder, 'pretend.cjs');
-      await writeFile(pretend, `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });`);
+      await writeFile(
+        pretend,
+        `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });`,
+      );
       const ended = await runScript(script, ['--require', pretend]);
       expect({ code: ended.code, out: ended.out }).toEqual({ code, out: code === 0 ? 'started\n' : '' });
-      if (code !== 0) expect(ended.err).toMatch(new RegExp(`^switchgear: expected Node to be version 22\\.19 or newer, got: ${version.replaceAll('.', '\\.')} `));
+      if (code !== 0)
+        expect(ended.err).toMatch(
+          new RegExp(
+            `^switchgear: expected Node to be version 22\\.19 or newer, got: ${version.replaceAll('.', '\\.')} `,
+          ),
+        );
       if (code !== 0) expect(ended.err).toContain('https://nodejs.org');
     });
   });
@@ -130,7 +144,11 @@ describe('bin/switchgear.js', () => {
 
   test('says that the build is missing, and ends with 78', async () => {
     await withPackage(undefined, async (script) => {
-      expect(await runScript(script)).toEqual({ code: 78, out: '', err: expect.stringMatching(/^switchgear: expected a build .* "npm run build"/) });
+      expect(await runScript(script)).toEqual({
+        code: 78,
+        out: '',
+        err: expect.stringMatching(/^switchgear: expected a build .* "npm run build"/),
+      });
     });
   });
 

@@ -51,7 +51,19 @@ describe('words', () => {
   test('--help names every word and every exit code, --version the version', async () => {
     const help = await run(['--help']);
     expect(help).toMatchObject({ code: 0, err: '' });
-    for (const word of ['serve', 'complete', 'submit', 'result', 'cancel', 'status', 'costs', 'explain', 'config', 'simulate', 'demo']) {
+    for (const word of [
+      'serve',
+      'complete',
+      'submit',
+      'result',
+      'cancel',
+      'status',
+      'costs',
+      'explain',
+      'config',
+      'simulate',
+      'demo',
+    ]) {
       expect(help.out).toMatch(new RegExp(`^  ${word}\\b`, 'm'));
     }
     for (const code of Object.values(EXIT_OF_CODE)) expect(help.out).toMatch(new RegExp(`\\b${code}\\b`));
@@ -63,28 +75,44 @@ describe('words', () => {
 describe('the address', () => {
   test('--url goes before SWITCHGEAR_URL, and a path before the routes is kept', async () => {
     await using daemon = await startScriptedDaemon(always(200, completionOf('ok')));
-    const result = await run(['complete', 'Hi', '--url', `${daemon.url}/llm/`], { env: { SWITCHGEAR_URL: 'http://127.0.0.1:1' } });
+    const result = await run(['complete', 'Hi', '--url', `${daemon.url}/llm/`], {
+      env: { SWITCHGEAR_URL: 'http://127.0.0.1:1' },
+    });
     expect(result.code).toBe(0);
     expect(daemon.questions[0]?.path).toBe('/llm/v1/chat/completions');
   });
 
-  test.each(['localhost:4141', 'ftp://host', 'not a url', 'http://user:hunter2@host', 'http://host?x=1'])('%s is refused', async (url) => {
-    for (const result of [await run(['status', '--url', url]), await run(['status'], { env: { SWITCHGEAR_URL: url } })]) {
-      expect(result).toMatchObject({ code: 64, out: '' });
-      expect(result.err).toMatch(/expected (--url|SWITCHGEAR_URL) to be /);
-      expect(result.err).not.toContain('hunter2');
-    }
-  });
-
-  test.each([['complete', 'Hi'], ['complete', 'Hi', '--stream'], ['submit', 'Hi'], ['result', 'req_1'], ['cancel', 'req_1'], ['status'], ['costs'], ['explain']])(
-    '%s %s %s: nobody there is 69, with the way to start one',
-    async (...words) => {
-      const url = await freeUrl();
-      const { code, out, err } = await run([...words.filter((word) => word !== undefined), '--url', url]);
-      expect({ code, out }).toEqual({ code: 69, out: '' });
-      expect(err).toBe(`switchgear: no daemon at ${url}: start one with "npm start" or "switchgear serve", or pass --url\n`);
+  test.each(['localhost:4141', 'ftp://host', 'not a url', 'http://user:hunter2@host', 'http://host?x=1'])(
+    '%s is refused',
+    async (url) => {
+      for (const result of [
+        await run(['status', '--url', url]),
+        await run(['status'], { env: { SWITCHGEAR_URL: url } }),
+      ]) {
+        expect(result).toMatchObject({ code: 64, out: '' });
+        expect(result.err).toMatch(/expected (--url|SWITCHGEAR_URL) to be /);
+        expect(result.err).not.toContain('hunter2');
+      }
     },
   );
+
+  test.each([
+    ['complete', 'Hi'],
+    ['complete', 'Hi', '--stream'],
+    ['submit', 'Hi'],
+    ['result', 'req_1'],
+    ['cancel', 'req_1'],
+    ['status'],
+    ['costs'],
+    ['explain'],
+  ])('%s %s %s: nobody there is 69, with the way to start one', async (...words) => {
+    const url = await freeUrl();
+    const { code, out, err } = await run([...words.filter((word) => word !== undefined), '--url', url]);
+    expect({ code, out }).toEqual({ code: 69, out: '' });
+    expect(err).toBe(
+      `switchgear: no daemon at ${url}: start one with "npm start" or "switchgear serve", or pass --url\n`,
+    );
+  });
 
   test('a name that does not resolve is the same', async () => {
     expect((await run(['status', '--url', 'http://daemon.invalid:4141'])).code).toBe(69);
@@ -109,14 +137,23 @@ describe('the address', () => {
 });
 
 describe('exit codes', () => {
-  test.each(Object.entries(ERROR_POLICY))('%s ends as the table says, by header or by body', async (name, { httpStatus, openaiCode }) => {
-    const error = { message: 'what to do', code: openaiCode };
-    const expected = EXIT_OF_CODE[name as keyof typeof EXIT_OF_CODE]; // The keys of ERROR_POLICY are the error codes.
-    await using withHeader = await startScriptedDaemon(always(httpStatus, { error: { message: 'what to do' } }, { 'x-switchgear-error': name }));
-    await using withBody = await startScriptedDaemon(always(httpStatus, { error }));
-    expect(await run(['complete', 'Hi', '--url', withHeader.url])).toEqual({ code: expected, out: '', err: 'switchgear: what to do\n' });
-    expect((await run(['complete', 'Hi', '--url', withBody.url])).code).toBe(expected);
-  });
+  test.each(Object.entries(ERROR_POLICY))(
+    '%s ends as the table says, by header or by body',
+    async (name, { httpStatus, openaiCode }) => {
+      const error = { message: 'what to do', code: openaiCode };
+      const expected = EXIT_OF_CODE[name as keyof typeof EXIT_OF_CODE]; // The keys of ERROR_POLICY are the error codes.
+      await using withHeader = await startScriptedDaemon(
+        always(httpStatus, { error: { message: 'what to do' } }, { 'x-switchgear-error': name }),
+      );
+      await using withBody = await startScriptedDaemon(always(httpStatus, { error }));
+      expect(await run(['complete', 'Hi', '--url', withHeader.url])).toEqual({
+        code: expected,
+        out: '',
+        err: 'switchgear: what to do\n',
+      });
+      expect((await run(['complete', 'Hi', '--url', withBody.url])).code).toBe(expected);
+    },
+  );
 
   test.each([
     [429, 75],
@@ -137,7 +174,9 @@ describe('exit codes', () => {
   });
 
   test("a defect of the daemon's own ends with 70", async () => {
-    await using daemon = await startScriptedDaemon(always(500, { error: { message: 'internal' } }, { 'x-switchgear-error': 'internal-error' }));
+    await using daemon = await startScriptedDaemon(
+      always(500, { error: { message: 'internal' } }, { 'x-switchgear-error': 'internal-error' }),
+    );
     expect((await run(['complete', 'Hi', '--url', daemon.url])).code).toBe(70);
   });
 
@@ -146,7 +185,9 @@ describe('exit codes', () => {
     await using daemon = await startScriptedDaemon(always(503, { error: { message: 'full' } }, headers));
     const { code, out, err } = await run(['complete', 'Hi', '--json', '--url', daemon.url]);
     expect({ code, err }).toEqual({ code: 75, err: '' });
-    expect(JSON.parse(out)).toEqual({ error: { code: 'queue-full', message: 'full', requestId: 'req_9', retryAfterSeconds: 3, exitCode: 75 } });
+    expect(JSON.parse(out)).toEqual({
+      error: { code: 'queue-full', message: 'full', requestId: 'req_9', retryAfterSeconds: 3, exitCode: 75 },
+    });
   });
 
   test('no escape sequence of an error reaches the terminal', async () => {

@@ -56,7 +56,12 @@ export function always(status: number, body: unknown, headers: Record<string, st
   return (_question, response) => reply(response, status, body, headers);
 }
 
-export function reply(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+export function reply(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(JSON.stringify(body));
 }
@@ -74,5 +79,8 @@ export function completionOf(text: string | null, finishReason = 'stop', more: o
 
 /** A chunk of a streamed chat completion. */
 export function chunkOf(text: string, finishReason: string | null = null): string {
-  return JSON.stringify({ object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content: text }, finish_reason: finishReason }] });
+  return JSON.stringify({
+    object: 'chat.completion.chunk',
+    choices: [{ index: 0, delta: { content: text }, finish_reason: finishReason }],
+  });
 }

@@ -6,8 +6,16 @@ import { createTestShell, run } from './test-shell.ts';
 describe('submit, result and cancel', () => {
   test('submit prints the id alone and passes the idempotency key on', async () => {
     await using daemon = await startScriptedDaemon(always(202, { requestId: 'req_1', status: 'queued' }));
-    expect(await run(['submit', 'Hi', '--idempotency-key', 'k1', '--url', daemon.url])).toEqual({ code: 0, out: 'req_1\n', err: '' });
-    expect(daemon.questions[0]).toMatchObject({ method: 'POST', path: '/v1/requests', headers: { 'idempotency-key': 'k1' } });
+    expect(await run(['submit', 'Hi', '--idempotency-key', 'k1', '--url', daemon.url])).toEqual({
+      code: 0,
+      out: 'req_1\n',
+      err: '',
+    });
+    expect(daemon.questions[0]).toMatchObject({
+      method: 'POST',
+      path: '/v1/requests',
+      headers: { 'idempotency-key': 'k1' },
+    });
     const { out } = await run(['submit', 'Hi', '--json', '--url', daemon.url]);
     expect(JSON.parse(out)).toEqual({ requestId: 'req_1', status: 'queued' });
   });
@@ -23,10 +31,18 @@ describe('submit, result and cancel', () => {
     let count = 0;
     await using daemon = await startScriptedDaemon((_question, response) => {
       count += 1;
-      const body = { requestId: 'req_1', status: count < 3 ? 'running' : 'succeeded', response: count < 3 ? undefined : completionOf('42') };
+      const body = {
+        requestId: 'req_1',
+        status: count < 3 ? 'running' : 'succeeded',
+        response: count < 3 ? undefined : completionOf('42'),
+      };
       reply(response, 200, body);
     });
-    expect(await run(['result', 'req_1', '--wait', '45', '--url', daemon.url])).toEqual({ code: 0, out: '42\n', err: '' });
+    expect(await run(['result', 'req_1', '--wait', '45', '--url', daemon.url])).toEqual({
+      code: 0,
+      out: '42\n',
+      err: '',
+    });
     expect(daemon.questions.map(({ path }) => path)).toEqual([
       '/v1/requests/req_1?wait=30',
       '/v1/requests/req_1?wait=30',
@@ -60,8 +76,14 @@ describe('submit, result and cancel', () => {
     [404, 'request-not-found'],
     [410, 'request-expired'],
   ])('result of a request that is gone (%i) ends with 65', async (status, name) => {
-    await using daemon = await startScriptedDaemon(always(status, { error: { message: 'gone' } }, { 'x-switchgear-error': name }));
-    expect(await run(['result', 'req_1', '--url', daemon.url])).toEqual({ code: 65, out: '', err: 'switchgear: gone\n' });
+    await using daemon = await startScriptedDaemon(
+      always(status, { error: { message: 'gone' } }, { 'x-switchgear-error': name }),
+    );
+    expect(await run(['result', 'req_1', '--url', daemon.url])).toEqual({
+      code: 65,
+      out: '',
+      err: 'switchgear: gone\n',
+    });
   });
 
   test('Ctrl-C while waiting ends with 130', async () => {
@@ -74,16 +96,23 @@ describe('submit, result and cancel', () => {
     expect(await running).toBe(130);
   });
 
-  test.each(['../admin/tree', '', 'a b', 'req_1?x', '..'])('an id that is none (%j) never becomes a path', async (id) => {
-    await using daemon = await startScriptedDaemon(always(200, {}));
-    for (const word of ['result', 'cancel']) expect((await run([word, id, '--url', daemon.url])).code).toBe(64);
-    expect(daemon.questions).toEqual([]);
-  });
+  test.each(['../admin/tree', '', 'a b', 'req_1?x', '..'])(
+    'an id that is none (%j) never becomes a path',
+    async (id) => {
+      await using daemon = await startScriptedDaemon(always(200, {}));
+      for (const word of ['result', 'cancel']) expect((await run([word, id, '--url', daemon.url])).code).toBe(64);
+      expect(daemon.questions).toEqual([]);
+    },
+  );
 
   test('cancel says whether there was anything to cancel', async () => {
     await using open = await startScriptedDaemon(always(200, { requestId: 'req_1', status: 'cancelled' }));
     await using settled = await startScriptedDaemon(always(200, { requestId: 'req_1', status: 'succeeded' }));
-    expect(await run(['cancel', 'req_1', '--url', open.url])).toEqual({ code: 0, out: 'req_1 is cancelled\n', err: '' });
+    expect(await run(['cancel', 'req_1', '--url', open.url])).toEqual({
+      code: 0,
+      out: 'req_1 is cancelled\n',
+      err: '',
+    });
     expect(open.questions[0]).toMatchObject({ method: 'DELETE', path: '/v1/requests/req_1' });
     const late = await run(['cancel', 'req_1', '--url', settled.url]);
     expect(late).toMatchObject({ code: 65, err: 'switchgear: req_1 had already succeeded: nothing was cancelled\n' });

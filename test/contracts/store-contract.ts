@@ -42,13 +42,13 @@ export const failedSettlement: Settlement = {
   error: { code: 'provider-error', message: 'the provider answered 500', provider: 'openai', attempts: [] },
 };
 
-export const cancelledSettlement: Settlement = {
+const cancelledSettlement: Settlement = {
   status: 'cancelled',
   error: { code: 'cancelled', message: 'the request was cancelled', attempts: [] },
 };
 
 /** An answer to a request. */
-export function succeededSettlement(requestId: string, text = 'Hello'): Settlement {
+function succeededSettlement(requestId: string, text = 'Hello'): Settlement {
   return {
     status: 'succeeded',
     response: {

@@ -70,18 +70,29 @@ export interface Daemon extends Child {
 }
 
 /** Starts `serve` with a config on a free port and waits until it listens. */
-export async function startDaemon(configFile: string, words: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<Daemon> {
+export async function startDaemon(
+  configFile: string,
+  words: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Daemon> {
   const child = spawnCli(['serve', '--config', configFile, '--port', '0', ...words], env);
   const [, url = ''] = await child.sees(/"url":"(http:[^"]+)"[^\n]*"msg":"listening"/);
   return {
     ...child,
     url,
-    logLines: () => child.stdout().split('\n').filter((line) => line !== '').map((line): LogLine => JSON.parse(line)),
+    logLines: () =>
+      child
+        .stdout()
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line): LogLine => JSON.parse(line)),
   };
 }
 
 /** A folder with one config in it, removed afterwards. */
-export async function writeConfig(text: string): Promise<AsyncDisposable & { readonly file: string; readonly folder: string }> {
+export async function writeConfig(
+  text: string,
+): Promise<AsyncDisposable & { readonly file: string; readonly folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'switchgear-'));
   const file = join(folder, 'switchgear.yaml');
   await writeFile(file, text);

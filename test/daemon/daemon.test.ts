@@ -55,7 +55,9 @@ describe('a started daemon', () => {
     await using daemon = await startDaemon(config.file);
     await ask(daemon.url, 'Hello');
     const listening = daemon.logLines().filter(({ msg }) => /listening/i.test(msg ?? ''));
-    expect(listening).toEqual([expect.objectContaining({ actor: 'daemon', url: daemon.url, providers: ['local'], leftOut: [] })]);
+    expect(listening).toEqual([
+      expect.objectContaining({ actor: 'daemon', url: daemon.url, providers: ['local'], leftOut: [] }),
+    ]);
   });
 
   test('is used by the words of the shell', async () => {
@@ -84,7 +86,8 @@ describe('a started daemon', () => {
     await using daemon = await startDaemon(DEFAULT_CONFIG, [], { npm_lifecycle_event: 'start' });
     await ask(daemon.url, 'Hello');
     const told = daemon.stderr();
-    for (const path of ['/v1/chat/completions', '/v1/messages', '/v1/requests']) expect(told).toContain(`curl ${daemon.url}${path}`);
+    for (const path of ['/v1/chat/completions', '/v1/messages', '/v1/requests'])
+      expect(told).toContain(`curl ${daemon.url}${path}`);
     expect(told).toContain('openai');
     expect(told).toMatch(/mock/);
     expect(daemon.logLines().length).toBeGreaterThan(0);
@@ -125,27 +128,33 @@ describe('stopping', () => {
       await using daemon = await startDaemon(config.file);
       daemon.process.kill('SIGTERM');
       await daemon.exit;
-      const last = daemon.logLines().map(({ msg }) => msg).filter((msg) => msg === 'told to stop' || msg === 'draining' || msg === 'stopped');
+      const last = daemon
+        .logLines()
+        .map(({ msg }) => msg)
+        .filter((msg) => msg === 'told to stop' || msg === 'draining' || msg === 'stopped');
       expect(last).toEqual(['told to stop', 'draining', 'stopped']);
     }
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s lets a request in flight finish, refuses new ones, and ends with 0', async (signal) => {
-    await using config = await writeConfig(CONFIG);
-    await using daemon = await startDaemon(config.file);
-    const slow = ask(daemon.url, 'be slow');
-    await untilOpen(daemon.url, 1);
-    daemon.process.kill(signal);
-    await daemon.sees(/"msg":"told to stop"/);
-    const refused = await ask(daemon.url, 'Hello');
-    expect(refused.status).toBe(503);
-    expect(refused.text).toContain('shutting_down');
-    expect((await fetch(`${daemon.url}/readyz`)).status).toBe(503);
-    const answer = await slow;
-    expect(answer.status).toBe(200);
-    expect(answer.text).toContain('slowly');
-    expect(await daemon.exit).toEqual({ code: 0, signal: null });
-  });
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s lets a request in flight finish, refuses new ones, and ends with 0',
+    async (signal) => {
+      await using config = await writeConfig(CONFIG);
+      await using daemon = await startDaemon(config.file);
+      const slow = ask(daemon.url, 'be slow');
+      await untilOpen(daemon.url, 1);
+      daemon.process.kill(signal);
+      await daemon.sees(/"msg":"told to stop"/);
+      const refused = await ask(daemon.url, 'Hello');
+      expect(refused.status).toBe(503);
+      expect(refused.text).toContain('shutting_down');
+      expect((await fetch(`${daemon.url}/readyz`)).status).toBe(503);
+      const answer = await slow;
+      expect(answer.status).toBe(200);
+      expect(answer.text).toContain('slowly');
+      expect(await daemon.exit).toEqual({ code: 0, signal: null });
+    },
+  );
 
   test('an idle daemon ends at once, although a client keeps its connection', async () => {
     await using config = await writeConfig(CONFIG);
@@ -198,7 +207,10 @@ describe('SIGHUP', () => {
     await using daemon = await startDaemon(config.file);
     const slow = ask(daemon.url, 'be slow');
     await untilOpen(daemon.url, 1);
-    await writeFile(config.file, `${CONFIG}  second: { adapter: mock, models: [n], options: { default: { text: from the second } } }\n`);
+    await writeFile(
+      config.file,
+      `${CONFIG}  second: { adapter: mock, models: [n], options: { default: { text: from the second } } }\n`,
+    );
     daemon.process.kill('SIGHUP');
     await daemon.sees(/"msg":"reloaded"/);
     const pinned = await fetch(`${daemon.url}/v1/chat/completions`, {
@@ -236,15 +248,20 @@ describe('a daemon that cannot start', () => {
   });
 
   test('names every mistake of its config at once, starts nothing, and ends with 78', async () => {
-    await using config = await writeConfig('http: { port: 99999 }\nproviders:\n  a: { adapter: mokc }\n  b: { adapter: mock, priorty: 1 }\n');
+    await using config = await writeConfig(
+      'http: { port: 99999 }\nproviders:\n  a: { adapter: mokc }\n  b: { adapter: mock, priorty: 1 }\n',
+    );
     await using child = spawnCli(['serve', '--config', config.file]);
     expect(await child.exit).toEqual({ code: 78, signal: null });
-    for (const path of ['http.port', 'providers.a.adapter', 'providers.b.priorty']) expect(child.stderr()).toContain(path);
+    for (const path of ['http.port', 'providers.a.adapter', 'providers.b.priorty'])
+      expect(child.stderr()).toContain(path);
     expect(child.stdout()).toBe('');
   });
 
   test('names a mistake in what only an adapter understands, and ends with 78', async () => {
-    await using config = await writeConfig('providers:\n  a: { adapter: mock, models: [m], options: { scirpt: [] } }\n');
+    await using config = await writeConfig(
+      'providers:\n  a: { adapter: mock, models: [m], options: { scirpt: [] } }\n',
+    );
     await using child = spawnCli(['serve', '--config', config.file, '--port', '0']);
     expect(await child.exit).toEqual({ code: 78, signal: null });
     expect(child.stderr()).toContain('providers.a.options');
@@ -258,7 +275,9 @@ describe('a daemon that cannot start', () => {
   });
 
   test('never shows a key of a config that it refuses', async () => {
-    await using config = await writeConfig('providers:\n  a: { adapter: openai, apiKey: sk-canary-1234567890abcdef, priority: high }\n');
+    await using config = await writeConfig(
+      'providers:\n  a: { adapter: openai, apiKey: sk-canary-1234567890abcdef, priority: high }\n',
+    );
     await using child = spawnCli(['serve', '--config', config.file]);
     expect((await child.exit).code).toBe(78);
     expect(child.stdout() + child.stderr()).not.toContain('canary');

@@ -24,7 +24,11 @@ interface Rig {
 }
 
 /** Runs a daemon whose service is a few lines, in virtual time but with a real socket. */
-function startRig(stop: () => Promise<void>, parts: Partial<DaemonParts> = {}, begin: Promise<void> = Promise.resolve()): Rig {
+function startRig(
+  stop: () => Promise<void>,
+  parts: Partial<DaemonParts> = {},
+  begin: Promise<void> = Promise.resolve(),
+): Rig {
   const signals = new EventEmitter();
   const clock = new VirtualClock({ seed: 1 });
   const log: string[] = [];
@@ -50,7 +54,10 @@ function startRig(stop: () => Promise<void>, parts: Partial<DaemonParts> = {}, b
       done();
     },
   });
-  const resolution = resolveConfig({ http: { port: 0 }, providers: { local: { adapter: 'mock', models: ['m'] } } }, { env: {} });
+  const resolution = resolveConfig(
+    { http: { port: 0 }, providers: { local: { adapter: 'mock', models: ['m'] } } },
+    { env: {} },
+  );
   const exit = runDaemon({
     configFile: 'switchgear.yaml',
     env: {},
@@ -70,7 +77,16 @@ function startRig(stop: () => Promise<void>, parts: Partial<DaemonParts> = {}, b
     },
   });
   void exit.then(() => listening.resolve());
-  return { signals, clock, log, graces, failService: (reason) => failService(reason), listening: listening.promise, exit, told };
+  return {
+    signals,
+    clock,
+    log,
+    graces,
+    failService: (reason) => failService(reason),
+    listening: listening.promise,
+    exit,
+    told,
+  };
 }
 
 describe('ending', () => {

@@ -14,14 +14,24 @@ test('docs/failures.md shows the failure table as it is in the code', async () =
 });
 
 test('docs/events.md names every event and nothing else', async () => {
-  const declared = [...(await read('src/contract/events.ts')).matchAll(/^ {2}'([a-z]+\.[a-zA-Z]+)':/gm)].map((match) => match[1]);
-  const documented = [...(await read('docs/events.md')).matchAll(/^\| `([a-z]+\.[a-zA-Z]+)`/gm)].map((match) => match[1]);
+  const declared = [...(await read('src/contract/events.ts')).matchAll(/^ {2}'([a-z]+\.[a-zA-Z]+)':/gm)].map(
+    (match) => match[1],
+  );
+  const documented = [...(await read('docs/events.md')).matchAll(/^\| `([a-z]+\.[a-zA-Z]+)`/gm)].map(
+    (match) => match[1],
+  );
   expect(new Set(documented)).toEqual(new Set(declared));
   expect(declared.length).toBeGreaterThan(15);
 });
 
 test('every link between the pages leads somewhere', async () => {
-  const pages = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...(await pagesIn('docs/')), ...(await pagesIn('docs/decisions/'))];
+  const pages = [
+    'README.md',
+    'ARCHITECTURE.md',
+    'CONTRIBUTING.md',
+    ...(await pagesIn('docs/')),
+    ...(await pagesIn('docs/decisions/')),
+  ];
   const broken: string[] = [];
   for (const page of pages) {
     for (const [, target = ''] of (await read(page)).matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)) {

@@ -42,7 +42,10 @@ describe('unchanged clients in a process of their own', () => {
 
   beforeAll(async () => {
     const settings = { clock: systemClock, tokensPerSecond: 2_000, outputTokens: WORDS };
-    [north, south] = await Promise.all([createSimulator({ ...settings, name: 'north' }), createSimulator({ ...settings, name: 'south' })]);
+    [north, south] = await Promise.all([
+      createSimulator({ ...settings, name: 'north' }),
+      createSimulator({ ...settings, name: 'south' }),
+    ]);
     config = await writeConfig(`
 providers:
   north: { adapter: openai, baseURL: '${north.url}/v1', apiKey: canary-north-key, models: [large-1, vectors-1] }
@@ -86,12 +89,17 @@ models:
       north.configure({ fault: null });
     });
     const text = whole('south').join('');
-    for (const answer of [seen.openai, seen.openaiStream, seen.anthropic, seen.anthropicStream]) expect(answer.text).toBe(text);
+    for (const answer of [seen.openai, seen.openaiStream, seen.anthropic, seen.anthropicStream])
+      expect(answer.text).toBe(text);
     expect(seen.provider).toBe('south');
   });
 
   test('no key of a provider is in anything the daemon said or served', async () => {
-    const pages = await Promise.all(['tree', 'providers', 'queue', 'costs', 'requests', 'explain?model=north-first'].map(async (page) => (await fetch(`${daemon.url}/admin/${page}`)).text()));
+    const pages = await Promise.all(
+      ['tree', 'providers', 'queue', 'costs', 'requests', 'explain?model=north-first'].map(async (page) =>
+        (await fetch(`${daemon.url}/admin/${page}`)).text(),
+      ),
+    );
     const said = [daemon.stdout(), daemon.stderr(), ...pages].join('\n');
     expect(said).toContain('attempt failed');
     expect(said).not.toMatch(/canary-(north|south)-key/);

@@ -70,7 +70,7 @@ export async function receive(response: Response): Promise<Received> {
   let text = '';
   const decoder = new TextDecoder();
   try {
-    for await (const chunk of response.body ?? []) text += decoder.decode(chunk as Uint8Array, { stream: true });
+    for await (const chunk of response.body ?? []) text += decoder.decode(chunk, { stream: true });
     return { text, error: undefined };
   } catch (error) {
     return { text, error };

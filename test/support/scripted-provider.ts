@@ -43,7 +43,7 @@ export interface CallRecord {
   isAborted: boolean;
 }
 
-export class ScriptedFailure extends Error {
+class ScriptedFailure extends Error {
   readonly failure: Failure;
 
   constructor(failure: Failure) {
@@ -52,7 +52,7 @@ export class ScriptedFailure extends Error {
   }
 }
 
-export const USAGE: Usage = { inputTokens: 10, outputTokens: 5 };
+const USAGE: Usage = { inputTokens: 10, outputTokens: 5 };
 
 interface AnswerOptions {
   readonly afterMs?: number;
@@ -258,7 +258,7 @@ export class ScriptedProvider {
 }
 
 /** The text of the last message. */
-export function promptOf(request: ParsedRequest): string {
+function promptOf(request: ParsedRequest): string {
   if (request.kind === 'embedding') return request.input.join('|');
   const content = request.messages.at(-1)?.content;
   return typeof content === 'string' ? content : '';

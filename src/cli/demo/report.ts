@@ -63,7 +63,10 @@ function renderLatencies(tally: Tally): string {
 function renderCosts(costs: CostSummary): string {
   const rows = Object.entries(costs.costByModel).map(([model, { usdNanos }]) => [model, renderUsd(usdNanos)]);
   const { inputTokens, outputTokens } = costs.tokenUsage;
-  return indent(renderTable(['MODEL', 'COST'], [...rows, ['total', renderUsd(costs.totalCost.usdNanos)]])) + `\n  ${inputTokens} tokens in, ${outputTokens} tokens out`;
+  return (
+    indent(renderTable(['MODEL', 'COST'], [...rows, ['total', renderUsd(costs.totalCost.usdNanos)]])) +
+    `\n  ${inputTokens} tokens in, ${outputTokens} tokens out`
+  );
 }
 
 function renderVerdict(tally: Tally, total: number): string {
@@ -77,5 +80,9 @@ function renderMoment(atMs: number): string {
 }
 
 function indent(table: string): string {
-  return table.trimEnd().split('\n').map((line) => `  ${line}`).join('\n');
+  return table
+    .trimEnd()
+    .split('\n')
+    .map((line) => `  ${line}`)
+    .join('\n');
 }

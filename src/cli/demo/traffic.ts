@@ -19,7 +19,11 @@ export async function sendOne(service: Service, tally: Tally, index: number): Pr
 }
 
 function ask(service: Service, index: number, priority: Priority): Promise<CompletionResponse> {
-  const request = { model: 'smart', messages: [{ role: 'user' as const, content: `Question ${index}: what keeps the lights on?` }], maxTokens: 200 };
+  const request = {
+    model: 'smart',
+    messages: [{ role: 'user' as const, content: `Question ${index}: what keeps the lights on?` }],
+    maxTokens: 200,
+  };
   const options = { priority, timeoutMs: 60_000 };
   switch (index % 3) {
     case 0:
@@ -31,7 +35,11 @@ function ask(service: Service, index: number, priority: Priority): Promise<Compl
   }
 }
 
-async function submitAndPoll(service: Service, request: Parameters<Service['completionAsync']>[0], options: Parameters<Service['completionAsync']>[1]): Promise<CompletionResponse> {
+async function submitAndPoll(
+  service: Service,
+  request: Parameters<Service['completionAsync']>[0],
+  options: Parameters<Service['completionAsync']>[1],
+): Promise<CompletionResponse> {
   const requestId = await service.completionAsync(request, options);
   for (;;) {
     const result = await service.getResult(requestId, { waitMs: POLL_MS });
