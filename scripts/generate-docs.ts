@@ -64,7 +64,7 @@ function diagrams(): readonly Diagram[] {
     },
     {
       title: 'service',
-      machine: createServiceMachine({ isDraining: false, admitted: 0, settled: 0, routed: 0 }),
+      machine: createServiceMachine({ isDraining: false }),
       text: 'Makes the routing decisions.',
     },
   ];

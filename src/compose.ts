@@ -31,6 +31,7 @@ import { LiveService, type ServiceOwner } from './runtime/live-service.ts';
 import { OpenTable } from './runtime/open-table.ts';
 import { RequestQueue } from './runtime/request-queue.ts';
 import type { Provider, Runtime } from './runtime/runtime.ts';
+import { settledWithin } from './runtime/sleep.ts';
 import { systemClock } from './runtime/system-clock.ts';
 import { MemoryLedger } from './stores/memory-ledger.ts';
 import { MemoryStore } from './stores/memory.ts';
@@ -58,6 +59,9 @@ const BUILT_IN_ADAPTERS: Readonly<Record<string, CreateAdapter>> = {
   anthropic: createAnthropicAdapter,
   mock: createMockAdapter,
 };
+
+/** What closing the adapters may take when everything has ended. */
+const CLOSE_TIMEOUT_MS = 10_000;
 
 /** What a running adapter cannot take over: a change of these makes a new one. */
 const ADAPTER_FIELDS = [
@@ -97,6 +101,7 @@ class Composition implements ServiceOwner {
   #config: ResolvedConfig;
   #catalogue: ReturnType<typeof createCatalogue>;
   #changing: Promise<void> = Promise.resolve();
+  #isClosed = false;
   readonly nextId: () => string;
 
   constructor(source: ConfigSource, written: unknown, deps: ServiceDeps) {
@@ -169,12 +174,15 @@ class Composition implements ServiceOwner {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#flushCosts();
     await this.#tree.stop();
-    await Promise.allSettled([
+    const closed = Promise.all([
       ...this.#closing.map((close) => close()),
-      ...[...this.#providers.values()].map(({ adapter }) => adapter.close?.()),
+      ...[...this.#providers.values()].map(({ adapter }) => this.#closeAdapter(adapter)),
     ]);
+    if (!(await settledWithin(this.#clock, closed, CLOSE_TIMEOUT_MS)))
+      this.#logger.warn('an adapter did not close in time');
     await this.#runtime.store.close();
   }
 
@@ -268,7 +276,10 @@ class Composition implements ServiceOwner {
 
   /** Changes are made one after another. */
   #change(make: () => Promise<void>): Promise<void> {
-    const change = this.#changing.then(make);
+    const change = this.#changing.then(() => {
+      if (this.#isClosed) throw new SwitchgearError('shutting-down', 'the service has ended; start a new one');
+      return make();
+    });
     this.#changing = change.catch(() => undefined);
     return change;
   }
@@ -297,9 +308,10 @@ class Composition implements ServiceOwner {
   #prepareChange(config: ProviderConfig): () => void {
     const provider = this.#providers.get(config.name);
     if (provider === undefined) throw new TypeError(`expected provider ${config.name} to be running`);
-    const before = provider.control.config;
+    // Not what the actor knows: it may be down and hear of the last change later.
+    const before = this.#config.providers.find(({ name }) => name === config.name);
     const needsAdapter = ADAPTER_FIELDS.some(
-      (field) => JSON.stringify(before[field]) !== JSON.stringify(config[field]),
+      (field) => JSON.stringify(before?.[field]) !== JSON.stringify(config[field]),
     );
     const adapter = needsAdapter ? this.#buildAdapter(config) : provider.adapter;
     return () => {
@@ -312,11 +324,18 @@ class Composition implements ServiceOwner {
 
   /** Closes an adapter once its requests in flight are over, which `close` waits for. */
   #retire(adapter: Provider['adapter'] | undefined): void {
-    const closed = adapter?.close?.() ?? Promise.resolve();
+    if (adapter === undefined) return;
+    const closed = this.#closeAdapter(adapter);
     this.#closing.push(() => closed);
-    closed.catch((error: unknown) => {
+  }
+
+  /** An adapter of a user may throw here, at once or later. Never rejects. */
+  async #closeAdapter(adapter: Provider['adapter']): Promise<void> {
+    try {
+      await adapter.close?.();
+    } catch (error) {
       this.#logger.warn({ error: String(error) }, 'closing an adapter failed');
-    });
+    }
   }
 }
 

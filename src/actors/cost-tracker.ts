@@ -15,14 +15,14 @@ import type { Registry } from './registry.ts';
 export const COST_TRACKER_ID = 'cost-tracker';
 const GROUP_MAX = 1_000;
 /** Entries that may wait for a ledger that fails. */
-const PENDING_MAX = 10_000;
+const PENDING_MAX = 100_000;
 const RETRY_MS = 1_000;
 /** How long a summary waits for what was recorded before it. */
 const FLUSH_TIMEOUT_MS = 10_000;
 
 interface CostMemory {
   /** Recorded and not yet known to be written, oldest first. */
-  readonly pending: readonly LedgerEntry[];
+  readonly pending: LedgerEntry[];
   /** How many of `pending` the write under way holds. */
   readonly writing: number;
   /** How many entries were ever written. */
@@ -62,17 +62,17 @@ export function createCostMachine({ ledger, memory, announce }: CostMachineDeps)
     },
     guards: { hasPending: ({ context }) => context.pending.length > 0 },
     actions: {
-      note: assign(({ context, event }) => {
-        if (event.type !== 'entry.recorded') return context;
-        if (context.pending.length < PENDING_MAX) return { ...context, pending: [...context.pending, event.entry] };
-        const { requestId } = event.entry;
-        announce('store.failed', {
-          requestId,
-          operation: 'book',
-          message: `${PENDING_MAX} ledger entries could not be written yet; this one is lost`,
-        });
-        return context;
-      }),
+      // The one list that is changed in place: at a hundred thousand entries a copy for each would block the process. An
+      // entry that a crash makes come twice is one entry to the ledger.
+      note: ({ context, event }) => {
+        if (event.type !== 'entry.recorded') return;
+        if (context.pending.length < PENDING_MAX) {
+          context.pending.push(event.entry);
+          return;
+        }
+        const message = `${PENDING_MAX} ledger entries could not be written yet; this one is lost`;
+        announce('store.failed', { requestId: event.entry.requestId, operation: 'book', message });
+      },
       await: assign(({ context, event }) => {
         if (event.type !== 'flush.asked') return context;
         const untilWritten = context.written + context.pending.length;

@@ -150,7 +150,13 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
           }),
         };
       }),
-      lookAround: assign(({ context }) => ({ patients: providers().reduce(look, context.patients) })),
+      lookAround: assign(({ context }) => {
+        const watched = providers();
+        const kept = watched.flatMap(({ name }) =>
+          context.patients[name] === undefined ? [] : [[name, context.patients[name]] as const],
+        );
+        return { patients: watched.reduce(look, Object.fromEntries(kept)) };
+      }),
     },
   }).createMachine({
     id: HEALTH_MONITOR_ID,

@@ -5,15 +5,18 @@
 import type { Announce } from './announce.ts';
 import { Actor } from './actor.ts';
 import type { Registry } from './registry.ts';
-import type { AnyStateMachine, EventFromLogic, SnapshotFrom } from 'xstate';
+import type { AnyStateMachine, EventFromLogic } from 'xstate';
 
 const UNDELIVERED_MAX = 10_000;
+/** Incarnations that one event may crash. */
+const CRASHES_MAX = 3;
 
 export class Mailbag<Machine extends AnyStateMachine> {
   readonly actorId: string;
   readonly #registry: Registry;
   readonly #announce: Announce;
   readonly #undelivered: EventFromLogic<Machine>[] = [];
+  readonly #crashes = new WeakMap<EventFromLogic<Machine>, number>();
   #isClosed = false;
 
   constructor(actorId: string, registry: Registry, announce: Announce) {
@@ -30,10 +33,6 @@ export class Mailbag<Machine extends AnyStateMachine> {
     return process instanceof Actor && process.isAlive ? (process as Actor<Machine>) : undefined;
   }
 
-  read(): SnapshotFrom<Machine> | undefined {
-    return this.actor()?.read();
-  }
-
   /** Tells the actor now; false when it is down. Nothing is kept. */
   tellNow(event: EventFromLogic<Machine>): boolean {
     return this.actor()?.cast(event) ?? false;
@@ -41,7 +40,19 @@ export class Mailbag<Machine extends AnyStateMachine> {
 
   /** Tells the actor now, or its next incarnation. */
   tell(event: EventFromLogic<Machine>): void {
-    if (!this.tellNow(event)) this.#keep(event);
+    const actor = this.actor();
+    if (actor?.cast(event) === true) return;
+    if (actor === undefined || actor.isAlive || !this.#isPoison(event)) this.#keep(event);
+  }
+
+  /** An event that crashes one incarnation after another must not use up the supervisor's patience. */
+  #isPoison(event: EventFromLogic<Machine>): boolean {
+    const crashes = (this.#crashes.get(event) ?? 0) + 1;
+    this.#crashes.set(event, crashes);
+    if (crashes < CRASHES_MAX) return false;
+    const message = `${crashes} incarnations crashed on the same event; dropping ${event.type}`;
+    this.#announce('actor.crashed', { actor: this.actorId, incarnation: 0, message });
+    return true;
   }
 
   /** Keeps what an incarnation had not got to when it ended, for the next one. */

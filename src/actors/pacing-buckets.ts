@@ -1,6 +1,6 @@
 /** The request and token buckets of one provider: taken together or not at all. */
 import type { RateLimitConfig } from '../contract/config.ts';
-import { correctPace, type Pace, type PaceLimit, takePace } from '../policy/pace.ts';
+import { carryPace, correctPace, type Pace, type PaceLimit, takePace } from '../policy/pace.ts';
 
 /** What one attempt takes: one request and so many tokens. */
 export interface PaceRequest {
@@ -16,6 +16,14 @@ export class PacingBuckets {
   constructor(limits: RateLimitConfig) {
     this.#requestLimit = limits.requestsPerMinute === undefined ? undefined : { perMinute: limits.requestsPerMinute };
     this.#tokenLimit = limits.tokensPerMinute === undefined ? undefined : { perMinute: limits.tokensPerMinute };
+  }
+
+  /** Buckets under other limits that owe what these owe, or every change of a rate would grant a fresh burst. */
+  change(limits: RateLimitConfig, nowMs: number): PacingBuckets {
+    const changed = new PacingBuckets(limits);
+    changed.#requests = carry(this.#requests, this.#requestLimit, changed.#requestLimit, nowMs);
+    changed.#tokens = carry(this.#tokens, this.#tokenLimit, changed.#tokenLimit, nowMs);
+    return changed;
   }
 
   /** Takes both and returns 0, or takes nothing and returns how long to wait, in ms. */
@@ -42,4 +50,8 @@ export class PacingBuckets {
   correct(unused: number): void {
     if (this.#tokenLimit !== undefined) this.#tokens = correctPace(this.#tokens, this.#tokenLimit, unused);
   }
+}
+
+function carry(pace: Pace, before: PaceLimit | undefined, after: PaceLimit | undefined, nowMs: number): Pace {
+  return before === undefined || after === undefined ? { fullAtMs: 0 } : carryPace(pace, before, after, nowMs);
 }

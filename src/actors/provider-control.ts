@@ -208,9 +208,7 @@ export class ProviderControl {
   }
 
   configure(config: ProviderConfig): void {
-    // The same rates keep their bucket: a reload is no reason for another burst.
-    if (JSON.stringify(config.rateLimit) !== JSON.stringify(this.config.rateLimit))
-      this.#pacing = new PacingBuckets(config.rateLimit);
+    this.#pacing = this.#pacing.change(config.rateLimit, this.#deps.clock.nowMs());
     this.#mailbag.tell({ type: 'config.changed', config });
     this.#paceRelaxed();
   }

@@ -19,6 +19,7 @@ import {
 
 /** How long a model the provider does not know is left alone. */
 const QUARANTINE_MS = 600_000;
+const QUARANTINED_MAX = 1_000;
 /** Refusals in a row that take a credential out. */
 const UNAUTHORIZED_MAX = 2;
 
@@ -277,7 +278,10 @@ export function judgeCredential(memory: ProviderMemory, permit: Permit, report: 
 }
 
 export function quarantineModel(memory: ProviderMemory, model: string, nowMs: number): ProviderMemory {
-  const live = Object.entries(memory.quarantine).filter(([, untilMs]) => untilMs > nowMs);
+  // The oldest come first; callers choose the names, so their number is bounded.
+  const live = Object.entries(memory.quarantine)
+    .filter(([known, untilMs]) => untilMs > nowMs && known !== model)
+    .slice(-QUARANTINED_MAX + 1);
   return { ...memory, quarantine: { ...Object.fromEntries(live), [model]: nowMs + QUARANTINE_MS } };
 }
 

@@ -16,9 +16,6 @@ export const SERVICE_ID = 'service';
 
 interface ServiceMemory {
   readonly isDraining: boolean;
-  readonly admitted: number;
-  readonly settled: number;
-  readonly routed: number;
 }
 
 /** A question that cannot be built is the request's fault, not the actor's: it must not crash the actor for all others. */
@@ -27,8 +24,6 @@ type RouteAnswer = { readonly plan: RoutePlan } | { readonly error: unknown };
 type ServiceEvent =
   /** `ask` builds the question from what is true at the moment of the decision. */
   | { readonly type: 'route.asked'; readonly ask: () => RouteQuestion; readonly reply: Reply<RouteAnswer> }
-  | { readonly type: 'request.admitted' }
-  | { readonly type: 'request.settled' }
   | { readonly type: 'drain.began' };
 
 export type ServiceMachine = ReturnType<typeof createServiceMachine>;
@@ -41,9 +36,6 @@ export function createServiceMachine(memory: ServiceMemory) {
       route: ({ event }) => {
         if (event.type === 'route.asked') event.reply(answerRoute(event.ask));
       },
-      countRoute: assign(({ context }) => ({ ...context, routed: context.routed + 1 })),
-      countAdmitted: assign(({ context }) => ({ ...context, admitted: context.admitted + 1 })),
-      countSettled: assign(({ context }) => ({ ...context, settled: context.settled + 1 })),
       beginDrain: assign(({ context }) => ({ ...context, isDraining: true })),
     },
   }).createMachine({
@@ -51,14 +43,12 @@ export function createServiceMachine(memory: ServiceMemory) {
     context: memory,
     initial: 'starting',
     on: {
-      'route.asked': { actions: ['countRoute', 'route'] },
-      'request.settled': { actions: 'countSettled' },
+      'route.asked': { actions: 'route' },
     },
     states: {
       starting: { always: [{ guard: 'wasDraining', target: 'draining' }, { target: 'accepting' }] },
       accepting: {
         on: {
-          'request.admitted': { actions: 'countAdmitted' },
           'drain.began': { target: 'draining', actions: 'beginDrain' },
         },
       },
@@ -91,7 +81,7 @@ const ROOM_WAIT_MS = 100;
 export class ServiceControl {
   readonly #deps: ServiceControlDeps;
   readonly #mailbag: Mailbag<ServiceMachine>;
-  #memory: ServiceMemory = { isDraining: false, admitted: 0, settled: 0, routed: 0 };
+  #memory: ServiceMemory = { isDraining: false };
 
   constructor(deps: ServiceControlDeps) {
     this.#deps = deps;
@@ -137,7 +127,7 @@ export class ServiceControl {
     if (actor === undefined) return undefined;
     try {
       return await actor.call<RouteAnswer>((reply) => ({ type: 'route.asked', ask, reply }), {
-        timeoutMs: ROUTE_TIMEOUT_MS,
+        timeoutMs: Number.POSITIVE_INFINITY,
         signal,
       });
     } catch (error) {
@@ -151,14 +141,6 @@ export class ServiceControl {
     return new Promise((resolve) => {
       this.#deps.clock.setTimeout(resolve, ROOM_WAIT_MS);
     });
-  }
-
-  admitted(): void {
-    this.#mailbag.tell({ type: 'request.admitted' });
-  }
-
-  settled(): void {
-    this.#mailbag.tell({ type: 'request.settled' });
   }
 
   /** From now on no request is admitted, also by later incarnations. */

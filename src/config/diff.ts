@@ -1,4 +1,4 @@
-/** What a reload changes: which providers came, went or are configured otherwise, and which other sections differ. */
+/** What a reload changes: which providers came, went or are configured otherwise. */
 import { isDeepStrictEqual } from 'node:util';
 
 import type { ResolvedConfig } from '../contract/config.ts';
@@ -8,11 +8,7 @@ export interface ConfigDiff {
   readonly added: readonly string[];
   readonly removed: readonly string[];
   readonly changed: readonly string[];
-  /** Other sections that differ, for example `http`. */
-  readonly sections: readonly (keyof ResolvedConfig)[];
 }
-
-const OTHER_SECTIONS = ['service', 'defaults', 'log', 'store', 'http', 'models', 'ledger'] as const;
 
 /** Compares two configs. A provider whose key changed is `changed`; one that lost its key is `removed`. */
 export function diffConfig(before: ResolvedConfig, after: ResolvedConfig): ConfigDiff {
@@ -25,6 +21,5 @@ export function diffConfig(before: ResolvedConfig, after: ResolvedConfig): Confi
     changed: kept
       .filter((provider) => !isDeepStrictEqual(provider, earlier.get(provider.name)))
       .map(({ name }) => name),
-    sections: OTHER_SECTIONS.filter((section) => !isDeepStrictEqual(before[section], after[section])),
   };
 }

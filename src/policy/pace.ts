@@ -30,9 +30,19 @@ export function takePace(pace: Pace, limit: PaceLimit, quantity: number, nowMs: 
   return { isAllowed: true, pace: { fullAtMs: fullAtMs + quantity * intervalMs } };
 }
 
-/** Gives back (or charges, when negative) the difference between what was taken and what was used. */
-export function correctPace(pace: Pace, limit: PaceLimit, unused: number): Pace {
+/**
+ * Gives back (or charges, when negative) the difference between what was taken and what was used. A provider that reports
+ * nonsense is charged a minute's worth at most.
+ */
+export function correctPace(pace: Pace, limit: PaceLimit, reported: number): Pace {
+  const unused = Number.isNaN(reported) ? 0 : Math.max(reported, -limit.perMinute);
   return { fullAtMs: pace.fullAtMs - unused * shape(limit).intervalMs };
+}
+
+/** The same debt under another limit: so many requests or tokens, not so many seconds. */
+export function carryPace(pace: Pace, before: PaceLimit, after: PaceLimit, nowMs: number): Pace {
+  const owed = Math.max(0, pace.fullAtMs - nowMs) / shape(before).intervalMs;
+  return { fullAtMs: nowMs + owed * shape(after).intervalMs };
 }
 
 /** The burst is what flows in six seconds, at least one: with the headroom, no minute holds more than the limit. */

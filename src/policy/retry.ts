@@ -38,7 +38,7 @@ export function creditFirstAttempt(bucket: RetryBucket, nowMs: number): RetryBuc
   return { ...refilled, tokens: Math.min(BUCKET_CAP, refilled.tokens + CREDIT_PER_FIRST_ATTEMPT) };
 }
 
-/** Pays for one retry, or says when one will be affordable. */
+/** Pays for one retry, or says that it is not affordable now. */
 export function payForRetry(
   bucket: RetryBucket,
   nowMs: number,

@@ -7,8 +7,8 @@ import type { Candidate } from './resolve.ts';
 import type { RankedCandidate } from './rank.ts';
 
 export type RoutePlan =
-  /** Wait in the lane of this candidate; `others` says whether another candidate is left should this one be silent. */
-  | { readonly kind: 'enter'; readonly candidate: Candidate; readonly isLast: boolean; readonly isForced: boolean }
+  /** Wait in the lane of this candidate, or probe it although its breaker is open. */
+  | { readonly kind: 'enter'; readonly candidate: Candidate; readonly isForced: boolean }
   /** Nothing admits now: wait in all these lanes at once, the first to admit takes the request. */
   | { readonly kind: 'park'; readonly candidates: readonly Candidate[] }
   | {
@@ -29,8 +29,6 @@ export interface RouteQuestion {
   readonly wireFieldNames: readonly string[];
 }
 
-/** What sync callers wait for at most when an actor restarts. */
-const RESTART_WAIT_MS = 30_000;
 const RETRY_AFTER_MIN_MS = 1_000;
 
 export function planRoute(question: RouteQuestion): RoutePlan {
@@ -40,12 +38,11 @@ export function planRoute(question: RouteQuestion): RoutePlan {
   // A provider that ramps up takes what its few slots hold; the rest goes on to the next one instead of queueing up.
   const first = ready.find((entry) => entry.admission.kind === 'ready' && !entry.admission.isRamping) ?? ready[0];
   if (first !== undefined) {
-    return { kind: 'enter', candidate: first.candidate, isLast: ready.length === 1, isForced: false };
+    return { kind: 'enter', candidate: first.candidate, isForced: false };
   }
   if (waiting.length === 0) return failForGood(question);
   const forced = forcedProbe(waiting, ranked);
-  if (forced !== undefined)
-    return { kind: 'enter', candidate: forced.candidate, isLast: waiting.length === 1, isForced: true };
+  if (forced !== undefined) return { kind: 'enter', candidate: forced.candidate, isForced: true };
   if (question.canWaitForRecovery) return { kind: 'park', candidates: waiting.map((entry) => entry.candidate) };
   return parkBriefly(question, waiting);
 }
@@ -77,8 +74,8 @@ function parkBriefly(question: RouteQuestion, waiting: readonly RankedCandidate[
 
 function isWorthWaiting(entry: RankedCandidate, remainingMs: number): boolean {
   if (entry.admission.kind !== 'wait') return false;
-  if (entry.admission.reason === 'restarting')
-    return Math.min(entry.admission.retryAfterMs, RESTART_WAIT_MS) < remainingMs;
+  // A restart takes a moment, and nobody knows which; the deadline ends the wait.
+  if (entry.admission.reason === 'restarting') return true;
   return entry.admission.reason === 'held' && entry.admission.retryAfterMs < remainingMs;
 }
 

@@ -102,7 +102,6 @@ export class Door {
   /** Puts a prepared request into the table. */
   enter(open: OpenRequest): OpenRequest {
     this.#runtime.open.add(open);
-    this.#runtime.service.admitted();
     const { mode, priority, request } = open.init;
     this.#runtime.announce('request.admitted', { requestId: open.requestId, model: request.model, priority, mode });
     return open;

@@ -15,6 +15,7 @@ import type { Credential, ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { ParsedCompletion, ParsedEmbedding } from '../contract/request.ts';
 import type { Usage } from '../contract/response.ts';
+import { classifySafely } from './classify.ts';
 import { Collector } from './collect.ts';
 import { isEmbedReply, isEmpty, isReply, visiblePart } from './judge-reply.ts';
 import { type AttemptLimit, LIMIT_FAILURE, LimitTimer } from './limits.ts';
@@ -104,7 +105,7 @@ class AttemptRun {
   async outcome(): Promise<AttemptOutcome> {
     this.#limits.start(this.#firstLimit());
     try {
-      return await this.#raceAbort(this.#ask());
+      return await this.#raceAbort(() => this.#ask());
     } catch (error) {
       return this.#failed(this.#explain(error));
     }
@@ -115,7 +116,7 @@ class AttemptRun {
   }
 
   /** An adapter that ignores its signal must not keep its caller waiting. */
-  #raceAbort(asked: Promise<AttemptOutcome>): Promise<AttemptOutcome> {
+  #raceAbort(ask: () => Promise<AttemptOutcome>): Promise<AttemptOutcome> {
     const { signal } = this.#aborting;
     return new Promise((resolve, reject) => {
       const onAbort = () => {
@@ -123,11 +124,16 @@ class AttemptRun {
         if (reply === undefined) reject(signal.reason);
         else resolve(this.#answered(reply));
       };
-      if (signal.aborted) onAbort();
+      if (signal.aborted) {
+        onAbort();
+        return;
+      }
       signal.addEventListener('abort', onAbort, { once: true });
-      asked.then(resolve, reject).finally(() => {
-        signal.removeEventListener('abort', onAbort);
-      });
+      void ask()
+        .then(resolve, reject)
+        .finally(() => {
+          signal.removeEventListener('abort', onAbort);
+        });
     });
   }
 
@@ -280,10 +286,6 @@ class AttemptRun {
     }
     if (error instanceof SwitchgearError && error.code === 'invalid-request')
       return { kind: 'invalid-request', message: error.message, cause: error };
-    try {
-      return adapter.classify(error);
-    } catch (cause) {
-      return { kind: 'adapter-error', message: `adapter ${config.adapter} failed: ${String(cause)}`, cause };
-    }
+    return classifySafely(adapter, config, error);
   }
 }

@@ -1,5 +1,5 @@
 /** What `completionStream` gives: an async iterable over the parts, the whole response as a promise, and a way out. */
-import type { SwitchgearError } from '../contract/errors.ts';
+import { SwitchgearError } from '../contract/errors.ts';
 import type { CompletionResponse, CompletionStream, RequestId, StreamPart } from '../contract/response.ts';
 import type { PartSink } from './part-sink.ts';
 
@@ -16,6 +16,7 @@ export interface StreamSource {
 
 export class LiveStream implements CompletionStream {
   readonly #source: StreamSource;
+  #isRead = false;
 
   constructor(source: StreamSource) {
     this.#source = source;
@@ -42,7 +43,14 @@ export class LiveStream implements CompletionStream {
   }
 
   /** Iterates the parts; leaving the loop early cancels the request. @throws {SwitchgearError} what the request ended with */
-  async *[Symbol.asyncIterator](): AsyncIterator<StreamPart> {
+  [Symbol.asyncIterator](): AsyncIterator<StreamPart> {
+    if (this.#isRead)
+      throw new SwitchgearError('invalid-request', 'expected a stream to be read once, got: a second reader');
+    this.#isRead = true;
+    return this.#parts();
+  }
+
+  async *#parts(): AsyncGenerator<StreamPart, void> {
     let isDone = false;
     try {
       for (;;) {

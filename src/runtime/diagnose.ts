@@ -7,6 +7,7 @@ import { SwitchgearError } from '../contract/errors.ts';
 import type { ExplainedCandidate, ModelListing } from '../contract/state.ts';
 import { costOf, listedPrice } from '../policy/price.ts';
 import type { RankedCandidate } from '../policy/rank.ts';
+import { classifySafely } from './classify.ts';
 import { Progress } from './progress.ts';
 import { scrubFailure } from './scrub.ts';
 import { rankFor, type RankTarget } from './route.ts';
@@ -168,17 +169,9 @@ async function within(
     return undefined;
   } catch (error) {
     if (hasTimedOut) return { kind: 'silent', message: `no answer within ${CHECK_TIMEOUT_MS} ms` };
-    return scrubFailure(classifySafely(provider, error), credential);
+    return scrubFailure(classifySafely(provider.adapter, provider.control.config, error), credential);
   } finally {
     runtime.clock.clearTimeout(timer);
-  }
-}
-
-function classifySafely(provider: Provider, error: unknown): Failure {
-  try {
-    return provider.adapter.classify(error);
-  } catch (cause) {
-    return { kind: 'adapter-error', message: String(cause), cause };
   }
 }
 

@@ -6,7 +6,8 @@
 import PQueue from 'p-queue';
 import type { ClaimResult, ProviderControl } from '../actors/provider-control.ts';
 import type { Clock, TimerHandle } from '../contract/clock.ts';
-import type { QueueKey } from '../policy/order.ts';
+import { compareKeys, type QueueKey } from '../policy/order.ts';
+import type { Admission } from '../policy/rank.ts';
 import { HeapQueue, type LaneAddOptions } from './heap-queue.ts';
 
 export type Claimed = Extract<ClaimResult, { kind: 'claimed' }>;
@@ -18,12 +19,17 @@ export interface Slot {
   release(): void;
 }
 
+/**
+ * What a request stays for when the provider stops admitting: nothing, a gate that clears or an actor that restarts, or
+ * whatever it is. Those who do not stay are sent back to be routed again.
+ */
+export type Patience = 'none' | 'brief' | 'recovery';
+
 /** A request as one lane sees it. */
 export interface Waiter {
   readonly id: string;
   readonly key: QueueKey;
-  /** Stays while the provider does not admit; others are sent back to be routed again. */
-  readonly isParked: boolean;
+  readonly patience: Patience;
   /** One synchronous step (R3). */
   claim(provider: string): ClaimResult;
   /** False when another lane was faster. */
@@ -51,6 +57,8 @@ export class Lane {
   readonly #queue: PQueue<HeapQueue, LaneAddOptions>;
   readonly #places = new Map<string, Place>();
   #paceTimer: TimerHandle | undefined;
+  /** The key of the waiter that could not be paced. */
+  #standingFor: QueueKey | undefined;
 
   constructor(control: ProviderControl, clock: Clock) {
     this.#control = control;
@@ -84,7 +92,9 @@ export class Lane {
     const options = { id: waiter.id, key: waiter.key, signal: leaving.signal };
     // Rejects only when the waiter left the lane, which `leave` has recorded.
     void this.#queue.add(() => this.#serve(waiter), options).catch(() => undefined);
-    this.refresh();
+    // Who comes first is asked first: it may need fewer tokens than the one the lane stands still for.
+    if (this.#standingFor !== undefined && compareKeys(waiter.key, this.#standingFor) < 0) this.#endStandstill();
+    else this.refresh();
   }
 
   leave(id: string): void {
@@ -109,9 +119,8 @@ export class Lane {
       return;
     }
     this.#queue.pause();
-    const mayStay = admission.kind === 'wait';
     for (const { waiter } of [...this.#places.values()]) {
-      if (!mayStay || !waiter.isParked) this.#sendBack(waiter);
+      if (!isPatient(waiter.patience, admission)) this.#sendBack(waiter);
     }
   }
 
@@ -123,13 +132,14 @@ export class Lane {
       case 'claimed':
         return this.#hold(waiter, result);
       case 'paced':
-        this.#standStill(result.waitMs);
+        this.#standStill(waiter.key, result.waitMs);
         this.enter(waiter);
         return;
       case 'refused':
-        if (waiter.isParked && result.admission.kind === 'wait') this.enter(waiter);
-        else waiter.reroute();
+        // The lane must stand still before anybody enters it again, or p-queue serves the same waiter on its own stack.
         this.refresh();
+        if (isPatient(waiter.patience, result.admission)) this.enter(waiter);
+        else waiter.reroute();
     }
   }
 
@@ -152,8 +162,9 @@ export class Lane {
     waiter.reroute();
   }
 
-  #standStill(waitMs: number): void {
+  #standStill(key: QueueKey, waitMs: number): void {
     this.#queue.pause();
+    this.#standingFor = key;
     if (this.#paceTimer !== undefined) return;
     this.#paceTimer = this.#clock.setTimeout(() => {
       this.#endStandstill();
@@ -164,6 +175,13 @@ export class Lane {
     if (this.#paceTimer === undefined) return;
     this.#clock.clearTimeout(this.#paceTimer);
     this.#paceTimer = undefined;
+    this.#standingFor = undefined;
     this.refresh();
   }
+}
+
+function isPatient(patience: Patience, admission: Admission): boolean {
+  if (admission.kind === 'ready') return true;
+  if (admission.kind === 'never' || patience === 'none') return false;
+  return patience === 'recovery' || admission.reason === 'held' || admission.reason === 'restarting';
 }

@@ -56,6 +56,7 @@ export class LiveService implements Service {
   readonly #door: Door;
   readonly #owner: ServiceOwner;
   #state: Service['state'] = 'running';
+  #isClosing = false;
   #stopping: Promise<void> | undefined;
 
   constructor(runtime: Runtime, door: Door, owner: ServiceOwner) {
@@ -211,7 +212,8 @@ export class LiveService implements Service {
 
   /** The root supervisor gave up: nobody can be answered any more. */
   fail(reason: string): void {
-    if (this.#state !== 'running') return;
+    // A tree that is being stopped has not failed.
+    if (this.#isClosing || (this.#state !== 'running' && this.#state !== 'draining')) return;
     this.#state = 'failed';
     this.#runtime.service.drain();
     this.#endAll();
@@ -232,6 +234,7 @@ export class LiveService implements Service {
     }
     this.#endAll();
     await open.whenEmpty();
+    this.#isClosing = true;
     await this.#owner.close();
     this.#state = 'stopped';
   }
@@ -249,10 +252,12 @@ export class LiveService implements Service {
     const admitted = await this.#door.admit(request);
     if (admitted.kind === 'known') return this.#join(admitted.requestId, request.options);
     const { open } = admitted;
-    if (request.options.signal !== undefined) open.followCaller(request.options.signal);
+    const { signal, idempotencyKey } = request.options;
+    // What carries a key was acknowledged: whoever comes back with the key gets the answer, not the leaving of another.
+    if (signal !== undefined && idempotencyKey === undefined) open.followCaller(signal);
     // It never rejects.
     void runRequest(this.#runtime, open);
-    return outcomeOf(open);
+    return idempotencyKey === undefined ? outcomeOf(open) : this.#join(open.requestId, request.options);
   }
 
   /** Another request with the same idempotency key has the answer, or will have. */

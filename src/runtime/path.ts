@@ -69,6 +69,8 @@ class Journey {
     if (plan.kind === 'park' && this.#open.init.mode === 'async' && this.#progress.hasSpent) {
       return this.#pause(this.#progress.beginRest(this.#runtime.clock.random()));
     }
+    // Who waits counts as waiting, also after its first attempt.
+    this.#runtime.open.mark(this.#open, 'queued');
     const taken = await this.#take(plan);
     switch (taken.kind) {
       case 'reroute':
@@ -77,7 +79,7 @@ class Journey {
         await this.stopped();
         return true;
       case 'slot':
-        return this.#useSlot(taken.slot, taken.candidate, plan);
+        return this.#useSlot(taken.slot, taken.candidate);
     }
   }
 
@@ -97,7 +99,7 @@ class Journey {
       requestId,
       key: init.key,
       candidates,
-      isParked: plan.kind === 'park',
+      patience: plan.kind === 'enter' ? 'none' : init.mode === 'async' ? 'recovery' : 'brief',
       signal,
       claim: (candidate) => this.#claim(candidate, false),
     });
@@ -128,9 +130,8 @@ class Journey {
     });
   }
 
-  async #useSlot(slot: Slot, candidate: Candidate, plan: Exclude<RoutePlan, { kind: 'fail' }>): Promise<boolean> {
-    const isLast = plan.kind === 'enter' ? plan.isLast : plan.candidates.length === 1;
-    const outcome = await this.#tryOnce(slot, candidate, isLast);
+  async #useSlot(slot: Slot, candidate: Candidate): Promise<boolean> {
+    const outcome = await this.#tryOnce(slot, candidate);
     if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
     const { clock } = this.#runtime;
     const response = respond(this.#open, candidate, outcome, { nowMs: clock.nowMs(), wallMs: clock.wallMs() });
@@ -143,10 +144,23 @@ class Journey {
   }
 
   /** One attempt with its slot; reports it to breaker, ledger and health whatever came of it. */
-  async #tryOnce(slot: Slot, candidate: Candidate, isLast: boolean): Promise<AttemptOutcome> {
+  async #tryOnce(slot: Slot, candidate: Candidate): Promise<AttemptOutcome> {
+    const { control, adapter } = this.#provider(candidate);
+    const { credential } = slot.claimed;
+    let outcome: AttemptOutcome | undefined;
+    try {
+      outcome = await this.#attempt(slot, candidate, { control, adapter });
+    } finally {
+      this.#report(control, slot, candidate, outcome);
+      slot.release();
+    }
+    await remember(this.#runtime, this.#open, { candidate, outcome, credentialId: credential.id });
+    return outcome;
+  }
+
+  async #attempt(slot: Slot, candidate: Candidate, { control, adapter }: Provider): Promise<AttemptOutcome> {
     const runtime = this.#runtime;
     const open = this.#open;
-    const { control, adapter } = this.#provider(candidate);
     const { permit, credential } = slot.claimed;
     this.#book(candidate, credential.id);
     this.#progress.countAttempt(candidate);
@@ -158,23 +172,26 @@ class Journey {
       attempt: open.attempts.length + 1,
       isProbe: permit.isProbe,
     });
-    const outcome = await attempt({
+    return attempt({
       open,
       adapter,
       config: control.config,
       model: candidate.model,
       credential,
       maxTokensDefault: control.config.maxTokens ?? runtime.config().defaults.maxTokens,
-      isLast,
+      isLast: !this.#hasOther(candidate),
       clock: runtime.clock,
       overdue: () => {
         control.overdue(permit);
       },
     });
-    this.#report(control, slot, candidate, outcome);
-    slot.release();
-    await remember(runtime, open, { candidate, outcome, credentialId: credential.id });
-    return outcome;
+  }
+
+  /** Whether another candidate is ready at this moment. */
+  #hasOther(candidate: Candidate): boolean {
+    return rankNow(this.#runtime, this.#open, this.#progress).some(
+      (other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate),
+    );
   }
 
   /** Books the attempt with the credential's retry budget. */
@@ -187,8 +204,12 @@ class Journey {
   }
 
   /** Tells whoever gave the permit what became of it; every permit is reported exactly once (R5). */
-  #report(control: Provider['control'], slot: Slot, candidate: Candidate, outcome: AttemptOutcome): void {
+  #report(control: Provider['control'], slot: Slot, candidate: Candidate, outcome: AttemptOutcome | undefined): void {
     const { permit } = slot.claimed;
+    if (outcome === undefined) {
+      control.report(permit, { verdict: 'neutral', effect: 'none', model: candidate.model });
+      return;
+    }
     if (outcome.kind !== 'failed') {
       control.report(permit, { verdict: 'success', effect: 'none', model: candidate.model });
       const { inputTokens, outputTokens } = outcome.reply.usage;
@@ -232,22 +253,18 @@ class Journey {
     const { control } = this.#provider(candidate);
     const { sink, delivery } = this.#open.init;
     const avoided = this.#progress.avoided(candidate.provider);
-    const others = rankNow(this.#runtime, this.#open, this.#progress);
-    const decision = decide({
+    return decide({
       failure,
       attemptsHere: this.#progress.attemptsAt(candidate),
       attemptsTotal: this.#progress.attemptsInRound,
       retry: control.config.retry,
       hasOtherCredential: control.hasOtherCredential(avoided),
-      hasOtherCandidate: others.some(
-        (other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate),
-      ),
+      hasOtherCandidate: this.#hasOther(candidate),
       hasDelivered: hasContent && sink !== undefined && sink.hasDelivered,
       delivery,
       remainingMs: this.#open.remainingMs,
       random: this.#chance,
     });
-    return decision;
   }
 
   /** True when the request is settled. */

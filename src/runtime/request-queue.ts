@@ -8,14 +8,13 @@ import type { Clock } from '../contract/clock.ts';
 import type { ClaimResult } from '../actors/provider-control.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { QueueKey } from '../policy/order.ts';
-import { Lane, type LaneStatus, type Slot, type Waiter } from './lane.ts';
+import { Lane, type LaneStatus, type Patience, type Slot, type Waiter } from './lane.ts';
 
 export interface TakeRequest {
   readonly requestId: string;
   readonly key: QueueKey;
   readonly candidates: readonly Candidate[];
-  /** Wait although nobody admits. */
-  readonly isParked: boolean;
+  readonly patience: Patience;
   readonly signal: AbortSignal;
   /** Claims permit, credential and tokens for a candidate; synchronous. */
   readonly claim: (candidate: Candidate) => ClaimResult;
@@ -91,8 +90,8 @@ class Wait implements Waiter {
     return this.#request.key;
   }
 
-  get isParked(): boolean {
-    return this.#request.isParked;
+  get patience(): Patience {
+    return this.#request.patience;
   }
 
   begin(): void {

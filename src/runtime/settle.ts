@@ -10,8 +10,10 @@ import type { OpenRequest, StopReason } from './open-request.ts';
 import type { PartSink } from './part-sink.ts';
 import type { LastFailure } from './progress.ts';
 import type { Runtime } from './runtime.ts';
+import { sleep } from './sleep.ts';
 
 const WRITE_TRIES_MAX = 3;
+const WRITE_PAUSE_MS = 100;
 
 export type Ending =
   | { readonly kind: 'succeeded'; readonly response: AnyResponse; readonly reasoning: string }
@@ -23,7 +25,6 @@ export async function settle(runtime: Runtime, open: OpenRequest, ending: Ending
   if (!open.settle(settlement, ending.kind === 'failed' ? ending.error : undefined)) return;
   if (open.init.isStored) await writeSettlement(runtime, open, settlement);
   runtime.open.remove(open);
-  runtime.service.settled();
   endStream(open, ending);
   open.wake();
   announceSettled(runtime, open, settlement);
@@ -162,6 +163,7 @@ async function writeSettlement(runtime: Runtime, open: OpenRequest, settlement: 
       return;
     } catch (error) {
       runtime.announce('store.failed', { requestId: open.requestId, operation: 'settle', message: String(error) });
+      if (tries < WRITE_TRIES_MAX) await sleep(runtime.clock, WRITE_PAUSE_MS * tries);
     }
   }
 }

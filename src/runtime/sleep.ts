@@ -23,20 +23,28 @@ export function sleep(clock: Clock, waitMs: number, signal?: AbortSignal): Promi
   });
 }
 
-/** Waits for `promise`, at most `waitMs` and only while `signal` is not aborted. Never rejects; leaves no timer behind. */
+/**
+ * Waits for `promise`, at most `waitMs` and only while `signal` is not aborted. True when it settled. Never rejects; leaves
+ * no timer behind.
+ */
 export async function settledWithin(
   clock: Clock,
   promise: Promise<unknown>,
   waitMs: number,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
+  if (signal?.aborted === true) return false;
   const over = new AbortController();
   const leave = () => {
     over.abort();
   };
-  if (signal?.aborted === true) return;
   signal?.addEventListener('abort', leave, { once: true });
-  await Promise.race([promise.catch(() => undefined), sleep(clock, waitMs, over.signal)]);
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  const isSettled = await Promise.race([settled, sleep(clock, waitMs, over.signal).then(() => false)]);
   over.abort();
   signal?.removeEventListener('abort', leave);
+  return isSettled;
 }

@@ -126,16 +126,6 @@ describe('the service actor', () => {
     expect(rig.control.isDraining).toBe(true);
   });
 
-  test('counts survive crashes, and those told while nobody lived are counted', async () => {
-    const rig = new Rig();
-    rig.control.admitted();
-    rig.actor.crash(new Error('dead'));
-    rig.control.admitted();
-    rig.control.settled();
-    await rig.clock.advance(10);
-    expect(rig.actor.read().context).toMatchObject({ admitted: 2, settled: 1 });
-  });
-
   test('an answered route leaves no timer behind', async () => {
     const rig = new Rig();
     const removed = vi.spyOn(calm, 'removeEventListener');

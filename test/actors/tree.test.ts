@@ -11,6 +11,8 @@ import { ServiceControl } from '../../src/actors/service.ts';
 import { Tree } from '../../src/actors/tree.ts';
 import type { ChildState } from '../../src/contract/state.ts';
 import { MemoryLedger } from '../../src/stores/memory-ledger.ts';
+import type { LedgerEntry } from '../../src/contract/records.ts';
+import type { RouteQuestion } from '../../src/policy/route.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { createProviderConfig } from '../support/adapter-calls.ts';
 import { type Announced, reportOf } from '../support/provider-rig.ts';
@@ -98,6 +100,29 @@ class Rig {
 
 afterEach(() => {
   vi.restoreAllMocks();
+});
+
+const ENTRY: LedgerEntry = {
+  at: 0,
+  requestId: 'req_1',
+  attempt: 0,
+  provider: 'first',
+  model: 'm',
+  tenant: 'default',
+  tags: {},
+  outcome: 'answered',
+  usage: {},
+  costNanos: 1,
+  isEstimate: false,
+};
+
+const calm = new AbortController().signal;
+const ask = (): RouteQuestion => ({
+  model: 'smart',
+  ranked: [],
+  canWaitForRecovery: false,
+  remainingMs: 1_000,
+  wireFieldNames: [],
 });
 
 describe('the tree', () => {
@@ -271,11 +296,10 @@ describe('operators', () => {
 
   test('more than the mailbox of a suspended actor holds is delivered when it resumes', async () => {
     const rig = await new Rig().start();
-    rig.tree.suspend('service');
-    for (let count = 0; count < 12_000; count += 1) rig.service.admitted();
-    rig.tree.resume('service');
-    const service = rig.registry.find('service');
-    expect(service instanceof Actor && service.read().context).toMatchObject({ admitted: 12_000 });
+    rig.tree.suspend('cost-tracker');
+    for (let attempt = 0; attempt < 12_000; attempt += 1) rig.costs.record({ ...ENTRY, attempt });
+    rig.tree.resume('cost-tracker');
+    expect(await rig.clock.waitFor(rig.costs.summary({}))).toMatchObject({ recordCount: 12_000 });
   });
 
   test.each(['first', 'cost-tracker', 'health-monitor', 'service'])(
@@ -313,20 +337,8 @@ describe('exceptions anywhere', () => {
         if (claimed.kind === 'claimed')
           control.report(claimed.permit, reportOf(second % 3 === 0 ? 'upstream-error' : 'success'));
       }
-      rig.service.admitted();
-      rig.costs.record({
-        at: 0,
-        requestId: 'req_1',
-        attempt: second,
-        provider: 'first',
-        model: 'm',
-        tenant: 'default',
-        tags: {},
-        outcome: 'answered',
-        usage: {},
-        costNanos: 1,
-        isEstimate: false,
-      });
+      void rig.service.route(ask, calm).catch(() => undefined);
+      rig.costs.record({ ...ENTRY, attempt: second });
       rig.health.observe({ provider: 'first', isSuccess: true, latencyMs: 1 });
       await rig.clock.advance(1_000);
     }

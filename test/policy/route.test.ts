@@ -42,7 +42,7 @@ const planned = (admissions: readonly Admission[], changes: Partial<RouteQuestio
   const plan = planRoute(question(admissions, changes));
   switch (plan.kind) {
     case 'enter':
-      return `enter ${plan.candidate.provider}${plan.isLast ? ' last' : ''}${plan.isForced ? ' forced' : ''}`;
+      return `enter ${plan.candidate.provider}${plan.isForced ? ' forced' : ''}`;
     case 'park':
       return `park ${plan.candidates.map(({ provider }) => provider).join(' ')}`;
     case 'fail':
@@ -57,13 +57,13 @@ const held = (ms: number) => waiting('held', ms);
 describe('the route', () => {
   test.each<[string, readonly Admission[], string]>([
     ['the first that is ready', [ready, ready], 'enter a'],
-    ['the next while the first is open', [open(9_000), ready], 'enter b last'],
-    ['the next while the first is held', [held(1_000), ready], 'enter b last'],
-    ['the next while the first is probing', [waiting('probing', 17_000), ready], 'enter b last'],
+    ['the next while the first is open', [open(9_000), ready], 'enter b'],
+    ['the next while the first is held', [held(1_000), ready], 'enter b'],
+    ['the next while the first is probing', [waiting('probing', 17_000), ready], 'enter b'],
     ['the next while the first is down', [never, ready, ready], 'enter b'],
-    ['the only one that is ready, knowing that no other is left', [ready, open(1), never], 'enter a last'],
+    ['the only one that is ready, knowing that no other is left', [ready, open(1), never], 'enter a'],
     ['past one that ramps up and is full', [ramping, ready], 'enter b'],
-    ['one that ramps up where there is no other', [ramping, open(1)], 'enter a last'],
+    ['one that ramps up where there is no other', [ramping, open(1)], 'enter a'],
     ['the first of those that all ramp up', [ramping, ramping], 'enter a'],
   ])('is: %s', (_name, admissions, expected) => {
     expect(planned(admissions)).toBe(expected);
@@ -83,7 +83,7 @@ describe('the route', () => {
       'fail providers-unavailable 4000',
       'park a b',
     ],
-    ['open and down: the open one is forced', [never, open(4_000)], 'enter b last forced', 'enter b last forced'],
+    ['open and down: the open one is forced', [never, open(4_000)], 'enter b forced', 'enter b forced'],
     ['open and held: waiting for the held one, no forced probe', [open(9_000), held(2_000)], 'park b', 'park a b'],
     [
       'open and probing: nobody is forced beside a probe',

@@ -118,7 +118,7 @@ describe('when the service actor is killed', () => {
 
   test('what is submitted while it restarts is answered by the next incarnation', async () => {
     await using runtime = await createTestRuntime({ providers: { a: {} } });
-    crashAt(runtime, 'service', 2);
+    crashAt(runtime, 'service', 1);
     const first = runtime.service.completion(ask('first'));
     await runtime.clock.settle();
     expect(runtime.actors()['service']?.state).toBe('restarting');
