@@ -233,7 +233,8 @@ class Composition implements ServiceOwner {
 
   #resolve(written: unknown): ConfigResolution {
     const { env = process.env, adapters = {} } = this.#deps;
-    const name = 'configFile' in this.#source ? { source: this.#source.configFile } : {};
+    const { configFile } = { configFile: undefined, ...this.#source };
+    const name = typeof configFile === 'string' ? { source: configFile } : {};
     return resolveConfig(written, { env, adapterNames: Object.keys(adapters), ...name });
   }
 

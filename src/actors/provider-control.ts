@@ -277,6 +277,7 @@ export class ProviderControl {
       concurrency: { limit: memory.limit.limit, inFlight: memory.permits.size },
       quarantinedModels: Object.keys(memory.quarantine).filter((model) => (memory.quarantine[model] ?? 0) > nowMs),
       isDown: this.#isDown,
+      isSuspended: this.#mailbag.actor()?.isSuspended ?? false,
     };
   }
 

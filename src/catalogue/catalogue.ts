@@ -104,7 +104,7 @@ function operatorsPrice(price: ModelPrice): ResolvedPrice {
   const optionalRate = (usd: number | undefined): Rate | undefined => (usd === undefined ? undefined : rate(usd));
   return {
     input: rate(price.inputUsdPerMillionTokens),
-    output: rate(price.outputUsdPerMillionTokens),
+    output: optionalRate(price.outputUsdPerMillionTokens),
     cachedInput: optionalRate(price.cachedInputUsdPerMillionTokens),
     cacheWrite: optionalRate(price.cacheWriteUsdPerMillionTokens),
     cacheWrite1h: undefined,

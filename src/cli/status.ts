@@ -52,15 +52,37 @@ function providerCells(name: string, provider: ProviderRow, nowMs: number): stri
   const probe = probeInMs !== undefined && probeInMs > 0 ? ` (probe in ${renderDuration(probeInMs)})` : '';
   return [
     name,
-    state?.isDown === true ? `${provider.status} (down)` : provider.status,
+    provider.status + describeWhy(state),
     breaker.state + probe,
-    state?.gate ?? '-',
+    describeGate(state),
     renderOptional(state?.concurrency, ({ inFlight, limit }) => `${inFlight}/${Math.floor(limit)}`),
     renderOptional(provider.uptimePercent, (percent) => `${percent.toFixed(1)} %`),
     renderOptional(latency?.p50Ms, renderDuration),
     renderOptional(latency?.p95Ms, renderDuration),
-    renderOptional(breaker.lastError, (message) => (message.length > 60 ? `${message.slice(0, 59)}…` : message)),
+    renderOptional(
+      provider.recentErrors?.[0],
+      ({ at, message }) =>
+        `${renderDuration(Math.max(0, nowMs - at))} ago: ${message.length > 60 ? `${message.slice(0, 59)}…` : message}`,
+    ),
   ];
+}
+
+/** What the status alone does not say. */
+function describeWhy(state: ProviderRow['state']): string {
+  if (state?.isDown === true) return ' (down)';
+  if (state?.isSuspended === true) return ' (suspended)';
+  const blocked = (state?.credentials ?? []).filter(
+    (credential) => credential.state === 'disabled' || credential.state === 'exhausted',
+  );
+  return blocked.length === 0 ? '' : ` (key ${blocked.map(({ id, state: why }) => `${id} ${why}`).join(', ')})`;
+}
+
+function describeGate(state: ProviderRow['state']): string {
+  if (state === null || state === undefined) return '-';
+  const waits = (state.credentials ?? []).flatMap(({ heldForMs }) =>
+    heldForMs === null || heldForMs === undefined ? [] : [heldForMs],
+  );
+  return state.gate === 'held' && waits.length > 0 ? `held ${renderDuration(Math.min(...waits))}` : (state.gate ?? '-');
 }
 
 function actorRows(actors: readonly ActorNode[], depth: number): string[][] {

@@ -64,10 +64,13 @@ export const providersBody = z.object({
       breaker: z.object({ state: z.string(), failureCount: number, nextProbeAt: number, lastError: string }),
       uptimePercent: number,
       latency: z.object({ p50Ms: number, p95Ms: number }).nullish(),
+      recentErrors: z.array(z.object({ at: z.number(), message: z.string() })).nullish(),
       state: z
         .object({
           gate: string,
           isDown: z.boolean().nullish(),
+          isSuspended: z.boolean().nullish(),
+          credentials: z.array(z.object({ id: z.string(), state: z.string(), heldForMs: number })).nullish(),
           concurrency: z.object({ limit: z.number(), inFlight: z.number() }).nullish(),
         })
         .nullish(),

@@ -123,7 +123,8 @@ export interface ModelInput {
   /** Wins over the bundled price list. Cached rates default to the input rate. */
   readonly price?: {
     readonly inputUsdPerMillionTokens: number;
-    readonly outputUsdPerMillionTokens: number;
+    /** Left out for models that write nothing, such as embeddings. */
+    readonly outputUsdPerMillionTokens?: number;
     readonly cachedInputUsdPerMillionTokens?: number;
     readonly cacheWriteUsdPerMillionTokens?: number;
   };

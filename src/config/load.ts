@@ -8,6 +8,7 @@ import { LineCounter, parseDocument, type YAMLError } from 'yaml';
 
 import type { ConfigProblem } from '../contract/config.ts';
 import type { ConfigSource } from './input.ts';
+import { isPlainObject } from './interpolate.ts';
 import { invalidConfig } from './problems.ts';
 import { resolveConfig, type ConfigContext, type ConfigResolution } from './resolve.ts';
 
@@ -21,7 +22,8 @@ const configFileBytesMax = 4_194_304;
 export async function readConfigTree(
   source: ConfigSource,
 ): Promise<{ readonly tree: unknown; readonly name: string | undefined }> {
-  if (!('configFile' in source)) return { tree: source, name: undefined };
+  // A program in JavaScript may pass anything.
+  if (!isPlainObject(source) || !('configFile' in source)) return { tree: source, name: undefined };
   const others = Object.keys(source).filter((key) => key !== 'configFile');
   if (typeof source.configFile !== 'string' || others.length > 0) {
     const found = others.length > 0 ? `${others.join(', ')} beside it` : typeof source.configFile;

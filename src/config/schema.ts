@@ -93,7 +93,7 @@ const modelSchema = section({
   maxOutputTokens: integer(1, 1_000_000_000, 'tokens').optional(),
   price: section({
     inputUsdPerMillionTokens: usdPerMillionTokens(),
-    outputUsdPerMillionTokens: usdPerMillionTokens(),
+    outputUsdPerMillionTokens: usdPerMillionTokens().optional(),
     cachedInputUsdPerMillionTokens: usdPerMillionTokens().optional(),
     cacheWriteUsdPerMillionTokens: usdPerMillionTokens().optional(),
   }).optional(),

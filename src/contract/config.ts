@@ -13,7 +13,8 @@ export interface Credential {
 /** A price set by the operator, in USD per million tokens. Cached rates default to the input rate. */
 export interface ModelPrice {
   readonly inputUsdPerMillionTokens: number;
-  readonly outputUsdPerMillionTokens: number;
+  /** Left out for models that write nothing, such as embeddings. */
+  readonly outputUsdPerMillionTokens?: number;
   readonly cachedInputUsdPerMillionTokens?: number;
   readonly cacheWriteUsdPerMillionTokens?: number;
 }

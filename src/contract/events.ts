@@ -13,6 +13,8 @@ export interface Events {
     requestId: RequestId;
     outcome: 'succeeded' | 'failed' | 'cancelled';
     code?: ErrorCode;
+    /** Why it failed. */
+    message?: string;
     provider?: string;
     model?: string;
     totalMs: number;

@@ -81,6 +81,7 @@ export interface Service extends AsyncDisposable {
   openRequests(): readonly OpenRequest[];
   readonly supervisor: SupervisorView;
   on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe;
+  /** A further call with `graceMs: 0` ends the grace of an earlier one: what is open ends with `shutting-down`. */
   stop(options?: { graceMs?: number }): Promise<void>;
   readonly state: 'running' | 'draining' | 'stopped' | 'failed';
 }

@@ -25,6 +25,8 @@ export interface ProviderState {
   readonly concurrency: { readonly limit: number; readonly inFlight: number };
   readonly quarantinedModels: readonly string[];
   readonly isDown: boolean;
+  /** Suspended by an operator: it takes nothing until it is resumed. */
+  readonly isSuspended: boolean;
 }
 
 export type HealthLabel = 'unknown' | 'healthy' | 'degraded' | 'unhealthy';

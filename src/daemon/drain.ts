@@ -36,10 +36,16 @@ export async function drain(running: Running, graceMs: number): Promise<boolean>
 
 /** Cuts what is open and gives the service a moment to settle its books. */
 export async function force(running: Running): Promise<void> {
-  const stopped = running.service.stop({ graceMs: 0 });
+  const open = running.service.openRequests();
+  const submitted = open.filter(({ mode }) => mode === 'async').length;
+  running.logger.warn(
+    { actor: 'daemon', open: open.length, submitted },
+    'cutting what is open; submitted requests are lost',
+  );
+  // The requests end first, as cut short by us, and their callers hear it before the sockets go.
+  await within(running, FORCE_MAX_MS, running.service.stop({ graceMs: 0 }));
   running.server.server.close();
   running.server.server.closeAllConnections();
-  await within(running, FORCE_MAX_MS, stopped);
 }
 
 /** Waits for `work` up to `limitMs`; true when it ended well in time. Never rejects. */

@@ -15,6 +15,9 @@ export interface HttpFailure {
   readonly message: string;
   readonly param: string | undefined;
   readonly requestId: string | undefined;
+  /** The provider that failed last, and how many attempts were made; undefined before any. */
+  readonly provider?: string | undefined;
+  readonly attempts?: number | undefined;
   readonly openaiType: string;
   readonly openaiCode: string;
   readonly anthropicType: string;
@@ -93,6 +96,8 @@ function fromSwitchgear(error: SwitchgearError, scrub: Scrub): HttpFailure {
     message: scrub(error.message),
     param: error.param,
     requestId: error.requestId,
+    provider: error.provider,
+    attempts: error.requestId === undefined ? undefined : error.attempts.length,
     openaiType: meaning.openaiType,
     openaiCode: meaning.openaiCode,
     anthropicType: meaning.anthropicType,

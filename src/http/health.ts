@@ -17,6 +17,8 @@ export function registerHealthRoutes(app: FastifyInstance, edge: Edge): void {
 
 function judgeReadiness(service: Service): { status: string; code?: ErrorCode } {
   if (service.state !== 'running') return { status: service.state, code: 'shutting-down' };
+  const router = service.supervisor.children().find(({ id }) => id === 'service');
+  if (router?.state === 'suspended') return { status: 'suspended', code: 'providers-unavailable' };
   const isUsable = Object.values(service.providerStates()).some(canAnswer);
   return isUsable ? { status: 'ready' } : { status: 'no-usable-provider', code: 'providers-unavailable' };
 }
@@ -26,5 +28,5 @@ function canAnswer(state: ProviderState): boolean {
   const hasCredential = state.credentials.some(
     (credential) => credential.state === 'usable' || credential.state === 'held',
   );
-  return !state.isDown && state.breaker.state !== 'open' && hasCredential;
+  return !state.isDown && !state.isSuspended && state.breaker.state !== 'open' && hasCredential;
 }

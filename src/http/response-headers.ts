@@ -27,7 +27,8 @@ export function failureHeaders(failure: HttpFailure, wire: Wire): Headers {
   const retryAfter = toRetryAfterSeconds(failure.retryAfterMs);
   return {
     'x-switchgear-error': failure.code,
-    ...(failure.requestId !== undefined && liveHeaders(failure.requestId, undefined, wire)),
+    ...(failure.requestId !== undefined && liveHeaders(failure.requestId, failure.provider, wire)),
+    ...(failure.attempts !== undefined && { 'x-switchgear-attempts': String(failure.attempts) }),
     ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
     ...(!failure.isRetryable && { 'x-should-retry': 'false' }),
   };

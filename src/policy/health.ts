@@ -17,7 +17,7 @@ export function judgeHealth(state: ProviderState, evidence: HealthEvidence): Hea
   const hasCredential = state.credentials.some(
     (credential) => credential.state === 'usable' || credential.state === 'held',
   );
-  if (state.isDown || state.breaker.state === 'open' || !hasCredential) return 'unhealthy';
+  if (state.isDown || state.isSuspended || state.breaker.state === 'open' || !hasCredential) return 'unhealthy';
   if (state.breaker.state === 'halfOpen' || state.gate === 'held') return 'degraded';
   const { failureCount, successCount } = state.breaker;
   const completed = failureCount + successCount;

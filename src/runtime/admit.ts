@@ -115,9 +115,9 @@ export class Door {
     const known = resolution.known.slice(0, SUGGESTIONS_MAX).join(', ');
     throw new SwitchgearError(
       'unknown-model',
-      `expected model to be an alias, provider/model or a configured model id, got: ${resolution.model}; known are ${known}`,
+      `expected ${resolution.model === model ? 'model' : 'each fallback'} to be an alias, provider/model or a configured model id, got: ${resolution.model}; known are ${known}`,
       {
-        param: 'model',
+        param: resolution.model === model ? 'model' : 'fallbacks',
       },
     );
   }

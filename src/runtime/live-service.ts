@@ -207,6 +207,7 @@ export class LiveService implements Service {
       return Promise.reject(error);
     }
     this.#stopping ??= this.#drainAndClose(options.graceMs ?? STOP_GRACE_MS);
+    if (options.graceMs === 0) this.#endAll();
     return this.#stopping;
   }
 

@@ -165,7 +165,7 @@ type Loose<Value> = Value extends readonly (infer Item)[]
 
 /** Parses anything that came from outside. `what` names it as a whole. @throws {SwitchgearError} `invalid-request` naming the field at fault */
 export function check<Schema extends z.ZodType>(schema: Schema, input: unknown, what: string): z.output<Schema> {
-  const parsed = schema.safeParse(input);
+  const parsed = schema.safeParse(input, { reportInput: true });
   if (parsed.success) return parsed.data;
   const issue = deepest(parsed.error.issues);
   const path = issue.path.map(String).join('.');
@@ -173,7 +173,25 @@ export function check<Schema extends z.ZodType>(schema: Schema, input: unknown, 
     const name = [path, issue.keys[0]].filter(Boolean).join('.');
     throw invalid(name, `expected ${what} to have known fields only, got: ${name}${hintFor(issue.keys[0] ?? '')}`);
   }
-  throw invalid(path, `expected ${path || what} to be right: ${issue.message}`);
+  throw invalid(path, describeIssue(path || what, issue));
+}
+
+/** Puts zod's sentence into ours: which field, what was expected, what is there. Values are not quoted: they may be prompts. */
+function describeIssue(field: string, { message, input }: Issue): string {
+  const found = describeKind(input);
+  const size = /expected \w+ to (have|be) (.+)$/.exec(message);
+  if (size !== null) return `expected ${field} to ${size[1]} ${size[2]}, got: ${found}`;
+  const wanted = /expected (.+?)(?:, received .+)?$/.exec(message);
+  return `expected ${field} to be ${wanted?.[1] ?? message}, got: ${found}`;
+}
+
+const SHORT_WORD = /^[\w.-]{1,32}$/;
+
+function describeKind(input: unknown): string {
+  if (input === undefined) return 'nothing';
+  if (input === null || typeof input === 'number' || typeof input === 'boolean') return String(input);
+  if (typeof input === 'string') return SHORT_WORD.test(input) ? input : 'another text';
+  return Array.isArray(input) ? `a list of ${input.length}` : 'something else';
 }
 
 type Issue = z.core.$ZodIssue;

@@ -49,7 +49,9 @@ export async function bookkeep(
 
 /** Undefined when nothing is known to have been used. */
 function usageOf(open: OpenRequest, outcome: AttemptOutcome): Usage | undefined {
-  if (outcome.kind !== 'failed') return outcome.reply.usage;
+  // An embedding writes nothing, whatever the model's price for output is.
+  if (outcome.kind === 'embedded') return { outputTokens: 0, ...outcome.reply.usage };
+  if (outcome.kind === 'answered') return outcome.reply.usage;
   return outcome.partial && estimatePartialUsage(outcome.partial, open.init.inputTokens);
 }
 

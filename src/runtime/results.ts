@@ -51,7 +51,7 @@ export async function loadRecord(runtime: Runtime, requestId: RequestId): Promis
     case 'unknown':
       throw new SwitchgearError(
         'request-not-found',
-        `expected the id of a submitted request, got: ${requestId}; results of sync requests are not kept`,
+        `no request ${requestId} is known here: the id is wrong, it was a sync request (those are not kept), or the process that took it has ended (requests live in its memory)`,
         { requestId },
       );
   }

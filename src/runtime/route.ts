@@ -66,5 +66,5 @@ function factsOf(runtime: Runtime, candidate: Candidate, needed: ReturnType<type
 
 function reasonForAbsence(runtime: Runtime, provider: string): string {
   const inactive = runtime.config().inactiveProviders.find((known) => known.name === provider);
-  return inactive === undefined ? 'not configured' : `left out: ${inactive.reason}`;
+  return inactive === undefined ? 'not configured' : `left out: ${inactive.reason}; an operator has to change that`;
 }

@@ -203,7 +203,7 @@ function announceSettled(runtime: Runtime, open: OpenRequest, settlement: Settle
     outcome: settlement.status,
     totalMs: Math.round(runtime.clock.nowMs() - open.admittedAtMs),
     attempts: [...open.attempts],
-    ...(error !== undefined && { code: error.code }),
+    ...(error !== undefined && { code: error.code, message: error.message }),
     ...(response !== undefined && { provider: response.provider, model: response.model, usage: response.usage }),
     ...(costs.length > 0 && { costUsd: costs.reduce((sum, nanos) => sum + nanos, 0) / 1_000_000_000 }),
   });

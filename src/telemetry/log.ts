@@ -37,7 +37,8 @@ export function createSilentLogger(): Logger {
 /** Writes what happens to `logger`. */
 export function logEvents(emitter: Emitter, logger: Logger): void {
   emitter.on('request.settled', (event) => {
-    logger.info(settledFields(event), `request ${event.outcome}`);
+    const level = event.outcome === 'failed' ? 'warn' : 'info';
+    logger[level](settledFields(event), `request ${event.outcome}`);
   });
   emitter.on('attempt.failed', (event) => {
     logger.warn(attemptFields(event), `attempt ${event.outcome}`);
@@ -51,8 +52,19 @@ export function logEvents(emitter: Emitter, logger: Logger): void {
 }
 
 function settledFields(event: Events['request.settled']): Readonly<Record<string, unknown>> {
-  const { requestId, outcome, code, provider, model, totalMs, attempts, usage, costUsd } = event;
-  return { requestId, provider, model, outcome, code, totalMs, attempts: attempts.length, tokens: usage, costUsd };
+  const { requestId, outcome, code, message, provider, model, totalMs, attempts, usage, costUsd } = event;
+  return {
+    requestId,
+    provider,
+    model,
+    outcome,
+    code,
+    error: message,
+    totalMs,
+    attempts: attempts.length,
+    tokens: usage,
+    costUsd,
+  };
 }
 
 function attemptFields(event: Events['attempt.failed']): Readonly<Record<string, unknown>> {

@@ -37,11 +37,26 @@ const broken = {
     ...breaker,
     state: 'open',
     nextProbeAt: Date.now() + 3_600_000,
-    lastError: `503\u001b[31m from\nupstream ${'x'.repeat(100)}`,
+    lastError: 'what the breaker counted, long ago',
   },
+  recentErrors: [
+    {
+      at: Date.now() - 120_000,
+      code: 'provider-error',
+      message: `503\u001b[31m from\nupstream ${'x'.repeat(100)}`,
+    },
+    { at: Date.now() - 9_000_000, code: 'timeout', message: 'older' },
+  ],
   uptimePercent: null,
   latency: {},
-  state: { ...provider.state, gate: 'held', isDown: true },
+  state: {
+    ...provider.state,
+    gate: 'held',
+    credentials: [
+      { id: 'anthropic#1', state: 'disabled' },
+      { id: 'anthropic#2', state: 'held', heldForMs: 70_000 },
+    ],
+  },
 };
 const tree = {
   children: [
@@ -75,12 +90,23 @@ describe('status', () => {
     );
     expect(lines).toContainEqual(
       expect.stringMatching(
-        /^anthropic +unhealthy \(down\) +open \(probe in (59 min|1 h)\) +held +2\/32 +- +- +- +503\[31m from upstream x+…$/,
+        /^anthropic +unhealthy \(key anthropic#1 disabled\) +open \(probe in (59 min|1 h)\) +held 1 min +2\/32 +- +- +- +2 min ago: 503\[31m from upstream x+…$/,
       ),
     );
     expect(lines).toContainEqual(expect.stringMatching(/^QUEUE \(9 open\) +WAITING +RUNNING +LIMIT$/));
     expect(lines).toContainEqual(expect.stringMatching(/^openai \(paused\) +7 +2 +32$/));
     expect(lines).toContainEqual(expect.stringMatching(/^· openai +down +5 +6$/));
+  });
+
+  test.each([
+    [{ isDown: true }, 'down'],
+    [{ isSuspended: true }, 'suspended'],
+  ])('says why a provider takes nothing: %j', async (state, why) => {
+    const stopped = { providers: { openai: { ...provider, status: 'unhealthy', state: { ...provider.state, ...state } } } };
+    await using daemon = await startScriptedDaemon(({ path }, response) =>
+      reply(response, 200, path === '/admin/providers' ? stopped : answers[path]),
+    );
+    expect((await run(['status', '--url', daemon.url])).out).toMatch(new RegExp(`^openai +unhealthy \\(${why}\\) `, 'm'));
   });
 
   test('gives the three answers as one document with --json', async () => {

@@ -358,15 +358,16 @@ describe('numbers', () => {
     ]);
   });
 
-  test('of a price are USD from 0 to a million, and both directions are needed', () => {
+  test('of a price are USD from 0 to a million, and that of the output may be left out', () => {
     const priced = (price: unknown) => withProvider({ models: { a: { price } } });
     expect(pathsOf(priced({ inputUsdPerMillionTokens: 0, outputUsdPerMillionTokens: 1_000_000 }))).toEqual([]);
     expect(pathsOf(priced({ inputUsdPerMillionTokens: -1, outputUsdPerMillionTokens: 1_000_001 }))).toEqual([
       'providers.local.models.a.price.inputUsdPerMillionTokens',
       'providers.local.models.a.price.outputUsdPerMillionTokens',
     ]);
-    expect(pathsOf(priced({ inputUsdPerMillionTokens: 1 }))).toEqual([
-      'providers.local.models.a.price.outputUsdPerMillionTokens',
+    expect(pathsOf(priced({ inputUsdPerMillionTokens: 1 }))).toEqual([]);
+    expect(pathsOf(priced({ outputUsdPerMillionTokens: 1 }))).toEqual([
+      'providers.local.models.a.price.inputUsdPerMillionTokens',
     ]);
   });
 });

@@ -38,6 +38,7 @@ function startRig(
   let failService: (reason: string) => void = () => undefined;
   const service = {
     state: 'running',
+    openRequests: () => [],
     on: (_event: keyof Events, listener: (payload: { reason: string }) => void) => {
       failService = (reason) => listener({ reason });
       return () => undefined;
@@ -66,7 +67,7 @@ function startRig(
     parts: {
       startService: async () => {
         await begin;
-        return service as unknown as Service; // The daemon uses these three members alone.
+        return service as unknown as Service; // The daemon uses these members alone.
       },
       createHttpServer: () => fastify(),
       loadConfigFile: async () => resolution,

@@ -31,6 +31,7 @@ const state = (
   concurrency: { limit: 32, inFlight: 0 },
   quarantinedModels: [],
   isDown: false,
+  isSuspended: false,
   ...changes,
 });
 

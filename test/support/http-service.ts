@@ -251,6 +251,7 @@ export function createProviderState(overrides: Partial<ProviderState> = {}): Pro
     concurrency: { limit: 4, inFlight: 0 },
     quarantinedModels: [],
     isDown: false,
+    isSuspended: false,
     ...overrides,
   };
 }
