@@ -93,4 +93,45 @@ describe('the way to an actor by its name', () => {
     expect(announced).toEqual(['actor.crashed', 'actor.crashed', 'actor.crashed']);
     expect(seenBy(start())).toHaveLength(10_000);
   });
+
+  test('an event that crashes every incarnation is dropped after three and told, and what is behind it arrives', () => {
+    const { mailbag, announced, start } = build();
+    const poison = counted(2);
+    const beforeEvent = (_id: string, event: { readonly type: string }) => {
+      if (event === poison) throw new Error('injected');
+    };
+    for (const event of [counted(1), poison, counted(3)]) mailbag.tell(event);
+    const [first, second, third] = [start({ beforeEvent }), start({ beforeEvent }), start({ beforeEvent })];
+    expect([first, second, third].map(({ isAlive }) => isAlive)).toEqual([false, false, false]);
+    expect(announced).toEqual(['actor.crashed']);
+    const last = start({ beforeEvent });
+    expect(last.isAlive).toBe(true);
+    expect([first, second, third, last].map(seenBy)).toEqual([[1], [], [], [3]]);
+  });
+
+  test('an event that crashes two incarnations reaches the third', () => {
+    const { mailbag, announced, start } = build();
+    let crashes = 0;
+    const beforeEvent = (_id: string, { type }: { readonly type: string }) => {
+      if (type === 'counted' && ++crashes <= 2) throw new Error('injected');
+    };
+    mailbag.tell(counted(1));
+    for (let incarnation = 1; incarnation <= 2; incarnation += 1) expect(start({ beforeEvent }).isAlive).toBe(false);
+    expect(seenBy(start({ beforeEvent }))).toEqual([1]);
+    expect(announced).toEqual([]);
+  });
+
+  test('each event has crashes of its own: three events that crash one incarnation each are all delivered', () => {
+    const { mailbag, announced, start } = build();
+    const crashed = new Set<unknown>();
+    const beforeEvent = (_id: string, event: { readonly type: string }) => {
+      if (event.type !== 'counted' || crashed.has(event)) return;
+      crashed.add(event);
+      throw new Error('injected');
+    };
+    for (const by of [1, 2, 3]) mailbag.tell(counted(by));
+    const seen = Array.from({ length: 4 }, () => seenBy(start({ beforeEvent })));
+    expect(seen.flat()).toEqual([1, 2, 3]);
+    expect(announced).toEqual([]);
+  });
 });

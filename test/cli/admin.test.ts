@@ -102,11 +102,15 @@ describe('status', () => {
     [{ isDown: true }, 'down'],
     [{ isSuspended: true }, 'suspended'],
   ])('says why a provider takes nothing: %j', async (state, why) => {
-    const stopped = { providers: { openai: { ...provider, status: 'unhealthy', state: { ...provider.state, ...state } } } };
+    const stopped = {
+      providers: { openai: { ...provider, status: 'unhealthy', state: { ...provider.state, ...state } } },
+    };
     await using daemon = await startScriptedDaemon(({ path }, response) =>
       reply(response, 200, path === '/admin/providers' ? stopped : answers[path]),
     );
-    expect((await run(['status', '--url', daemon.url])).out).toMatch(new RegExp(`^openai +unhealthy \\(${why}\\) `, 'm'));
+    expect((await run(['status', '--url', daemon.url])).out).toMatch(
+      new RegExp(`^openai +unhealthy \\(${why}\\) `, 'm'),
+    );
   });
 
   test('gives the three answers as one document with --json', async () => {

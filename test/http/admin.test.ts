@@ -32,6 +32,12 @@ describe('probes', () => {
     expect((await fetch(`${edge.url}/healthz`)).status).toBe(200);
   });
 
+  test('a suspended provider cannot answer', async () => {
+    await using edge = await startEdge();
+    edge.service.states = { first: createProviderState({ isSuspended: true }) };
+    expect((await fetch(`${edge.url}/readyz`)).status).toBe(503);
+  });
+
   test('one usable provider is enough, none is not', async () => {
     await using edge = await startEdge();
     edge.service.states = { down: createProviderState({ isDown: true }), up: createProviderState() };

@@ -43,6 +43,26 @@ function fail(edge: TestEdge, error: unknown): void {
   };
 }
 
+test('an error after attempts says how many there were, and who failed last', async () => {
+  await using edge = await startEdge();
+  const attempt = { provider: 'first', model: 'm', outcome: 'failed', durationMs: 1 } as const;
+  fail(
+    edge,
+    new SwitchgearError('provider-error', 'broken', {
+      requestId: 'req_1',
+      provider: 'first',
+      attempts: [attempt, attempt],
+    }),
+  );
+  const response = await fetch(`${edge.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(base),
+  });
+  expect(response.headers.get('x-switchgear-attempts')).toBe('2');
+  expect(response.headers.get('x-switchgear-provider')).toBe('first');
+});
+
 test('the table of codes below is complete', () => {
   expect(TABLE.map(([code]) => code).toSorted()).toEqual(Object.keys(ERROR_POLICY).toSorted());
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { correctPace, type Pace, takePace } from '../../src/policy/pace.ts';
+import { carryPace, correctPace, type Pace, takePace } from '../../src/policy/pace.ts';
 import { propertyRuns } from '../support/properties.ts';
 
 const fresh: Pace = { fullAtMs: 0 };
@@ -155,6 +155,59 @@ describe('pacing', () => {
           }
         },
       ),
+      propertyRuns(300),
+    );
+  });
+
+  test('a usage that is not a number changes nothing', () => {
+    const { pace } = drain(fresh, 600, 0);
+    expect(correctPace(pace, { perMinute: 600 }, Number.NaN)).toEqual(pace);
+  });
+
+  test('a usage of up to a minute is charged whole, and any beyond it as a minute', () => {
+    const charged = (used: number) => correctPace(fresh, { perMinute: 600 }, -used).fullAtMs;
+    expect(charged(599)).toBeLessThan(charged(600));
+    expect(charged(600)).toBeCloseTo(minuteMs / 0.9, 6);
+    for (const used of [601, 9e15, Number.POSITIVE_INFINITY]) expect(charged(used)).toBe(charged(600));
+  });
+
+  test('giving back without end fills the bucket and no more', () => {
+    expect(drain(correctPace(fresh, { perMinute: 600 }, Number.POSITIVE_INFINITY), 600, 0).taken).toBe(54);
+  });
+
+  test.each([
+    [600, 600],
+    [600, 60],
+    [60, 600],
+    [1, 5_000],
+    [5_000, 1],
+  ])('a change of the limit from %d to %d keeps so many requests owed, not so many seconds', (from, to) => {
+    const { pace, taken } = drain(fresh, from, 1_000);
+    const carried = carryPace(pace, { perMinute: from }, { perMinute: to }, 1_000);
+    const { rate } = shapeOf(to);
+    expect((carried.fullAtMs - 1_000) * rate).toBeCloseTo(taken, 6);
+    expect(drain(carried, to, 1_000).taken).toBe(Math.max(0, Math.floor(shapeOf(to).burst - taken + 1e-6)));
+  });
+
+  test('a change of the limit takes no credit from a bucket that has long been full', () => {
+    const carried = carryPace({ fullAtMs: 10 }, { perMinute: 600 }, { perMinute: 60 }, 3_600_000);
+    expect(drain(carried, 60, 3_600_000).taken).toBe(5);
+  });
+
+  test('any number of changes of the limit grants no more than the largest burst', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 1, maxLength: 20 }), (limits) => {
+        let pace = fresh;
+        let sum = 0;
+        for (const [index, perMinute] of limits.entries()) {
+          const before = limits[index - 1];
+          if (before !== undefined) pace = carryPace(pace, { perMinute: before }, { perMinute }, 0);
+          const drained = drain(pace, perMinute, 0);
+          pace = drained.pace;
+          sum += drained.taken;
+        }
+        expect(sum).toBeLessThanOrEqual(Math.floor(Math.max(...limits.map((limit) => shapeOf(limit).burst)) + 1e-3));
+      }),
       propertyRuns(300),
     );
   });

@@ -82,3 +82,16 @@ test('a signal passes through options as it is', () => {
   const { signal } = new AbortController();
   expect(parseOptions({ signal }).signal).toBe(signal);
 });
+
+test.each([
+  [{ messages: undefined }, 'messages', 'expected messages to be array, got: nothing'],
+  [{ messages: [] }, 'messages', 'expected messages to have >=1 items, got: a list of 0'],
+  [{ temperature: 'hot' }, 'temperature', 'expected temperature to be number, got: hot'],
+  [{ temperature: 3 }, 'temperature', 'expected temperature to be <=2, got: 3'],
+  [{ maxTokens: 0 }, 'maxTokens', 'expected maxTokens to be >=1, got: 0'],
+  [{ system: { secret: 'prompt' } }, 'system', 'expected system to be string, got: something else'],
+])('a mistake names the field, what was expected and what is there: %j', (request, param, message) => {
+  // A program in JavaScript may pass anything.
+  const wrong = request as unknown as Partial<CompletionRequest>;
+  expect(() => parse(wrong)).toThrow(expect.objectContaining({ code: 'invalid-request', param, message }));
+});

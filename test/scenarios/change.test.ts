@@ -163,6 +163,19 @@ describe('stop', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  test('asked for again with no grace ends the grace of the first call', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: {} } });
+    runtime.provider('a').always = hang();
+    const cut = rejection(runtime.service.completion(HELLO));
+    await runtime.clock.settle();
+    const stopping = runtime.service.stop();
+    await runtime.clock.advance(1_000);
+    expect(runtime.service.stop({ graceMs: 0 })).toBe(stopping);
+    await runtime.run(stopping);
+    expect((await cut).code).toBe('shutting-down');
+    expect(runtime.clock.nowMs()).toBe(1_000);
+  });
+
   test('that comes while a submit is being stored leaves no request hanging', async () => {
     await using runtime = await createTestRuntime({ providers: { a: {} } });
     const { service } = runtime;

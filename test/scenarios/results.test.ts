@@ -225,6 +225,23 @@ describe('embedding', () => {
     ]);
   });
 
+  test('is priced by its input alone, with or without a price for output', async () => {
+    const prices = {
+      m: { price: { inputUsdPerMillionTokens: 2, outputUsdPerMillionTokens: 8 } },
+      n: { price: { inputUsdPerMillionTokens: 2 } },
+    };
+    await using runtime = await createTestRuntime({ providers: { a: { models: prices } } });
+    runtime.provider('a').always = answer('', { usage: { inputTokens: 3 }, finishReason: 'stop' });
+    for (const model of ['m', 'n']) {
+      const response = await runtime.run(runtime.service.embedding({ model, input: 'x' }));
+      expect(response.cost?.usdNanos).toBe(6_000);
+    }
+    expect(await runtime.run(runtime.service.costSummary())).toMatchObject({
+      unpricedCount: 0,
+      totalCost: { usdNanos: 12_000 },
+    });
+  });
+
   test('passes over providers that cannot embed', async () => {
     await using runtime = await createTestRuntime({ providers: { a: {}, b: {} } });
     runtime.provider('a').lacks = new Set(['embedding']);

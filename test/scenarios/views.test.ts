@@ -207,7 +207,12 @@ describe('explain', () => {
       ['still', false, expect.stringContaining('suspended')],
     ]);
     expect(service.explain(ask('x', 'off/m')).candidates).toEqual([
-      { provider: 'off', model: 'm', usable: false, reasons: ['left out: enabled is false; an operator has to change that'] },
+      {
+        provider: 'off',
+        model: 'm',
+        usable: false,
+        reasons: ['left out: enabled is false; an operator has to change that'],
+      },
     ]);
     expect(sent()).toBe(before);
     expect(service.explain({ model: 'ready/m', input: 'x' }).candidates).toMatchObject([
