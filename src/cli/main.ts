@@ -16,6 +16,9 @@ function createOutput(stream: NodeJS.WriteStream & { readonly fd: number }): Out
         });
       }),
     isTerminal: isatty(stream.fd),
+    get columns() {
+      return 'columns' in stream && typeof stream.columns === 'number' ? stream.columns : undefined;
+    },
   };
 }
 

@@ -8,6 +8,8 @@ export interface Output {
   /** Resolves when the text has been taken, so that a slow reader slows the writer. */
   write(text: string): Promise<void>;
   readonly isTerminal: boolean;
+  /** The width of the terminal in characters; undefined where there is none. */
+  readonly columns?: number | undefined;
 }
 
 export interface Input {

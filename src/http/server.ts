@@ -55,8 +55,7 @@ export function createHttpServer({ service, config, logger, clock, limits }: Htt
   app.addHook('onRequest', async (request) => guard(request));
   app.setErrorHandler(sendFailure);
   app.setNotFoundHandler((request, reply) => {
-    const refusal = new HttpRefusal(404, `expected a route of this server, got: ${request.method} ${pathOf(request)}`);
-    return sendFailure(refusal, request, reply);
+    return sendFailure(new HttpRefusal(404, describeMiss(app, request)), request, reply);
   });
 
   app.post('/v1/chat/completions', createCompletionHandler(edge, openaiWire));
@@ -140,4 +139,19 @@ function speaksAnthropic(request: FastifyRequest): boolean {
 /** The path without its query, which is the client's own. */
 function pathOf(request: FastifyRequest): string {
   return request.url.split('?', 1)[0]?.slice(0, PARAM_LENGTH_MAX) ?? '/';
+}
+
+const METHODS = ['GET', 'POST', 'DELETE'] as const;
+
+/** Names the route that was probably meant: a base URL with `/v1` missing or doubled, a slash too many, another method. */
+function describeMiss(app: FastifyInstance, request: FastifyRequest): string {
+  const path = pathOf(request);
+  const got = `expected a route of this server, got: ${request.method} ${path}`;
+  const trimmed = path.replace(/\/+$/, '');
+  const near = [trimmed, `/v1${trimmed}`, trimmed.replace(/^\/v1(?=\/v1\/)/, '')];
+  for (const url of near) {
+    const method = METHODS.find((known) => app.hasRoute({ method: known, url }));
+    if (method !== undefined) return `${got}; did you mean ${method} ${url}?`;
+  }
+  return got;
 }

@@ -63,6 +63,18 @@ test('an error after attempts says how many there were, and who failed last', as
   expect(response.headers.get('x-switchgear-provider')).toBe('first');
 });
 
+test.each([
+  ['POST', '/chat/completions', 'POST /v1/chat/completions'],
+  ['POST', '/v1/v1/messages', 'POST /v1/messages'],
+  ['POST', '/v1/embeddings/', 'POST /v1/embeddings'],
+  ['GET', '/v1/chat/completions', 'POST /v1/chat/completions'],
+])('%s %s is refused with the route that was probably meant', async (method, path, meant) => {
+  await using edge = await startEdge();
+  const response = await fetch(`${edge.url}${path}`, { method });
+  expect(response.status).toBe(404);
+  expect(await response.text()).toContain(`did you mean ${meant}?`);
+});
+
 test('the table of codes below is complete', () => {
   expect(TABLE.map(([code]) => code).toSorted()).toEqual(Object.keys(ERROR_POLICY).toSorted());
 });

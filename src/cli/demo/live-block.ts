@@ -2,6 +2,7 @@
 import type { Output } from '../shell.ts';
 
 const PLAIN_INTERVAL = 20;
+const COLUMNS_DEFAULT = 80;
 
 export class LiveBlock {
   readonly #output: Output;
@@ -21,6 +22,8 @@ export class LiveBlock {
     }
     const up = this.#drawn === 0 ? '' : `\u001b[${this.#drawn}A\u001b[J`;
     this.#drawn = lines.length;
-    await this.#output.write(`${up}${lines.join('\n')}\n`);
+    // A line that wraps would be two lines, and the next frame would be drawn in the wrong place.
+    const width = this.#output.columns ?? COLUMNS_DEFAULT;
+    await this.#output.write(`${up}${lines.map((line) => line.slice(0, width - 1)).join('\n')}\n`);
   }
 }
