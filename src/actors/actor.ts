@@ -105,7 +105,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   }
 
   /**
-   * Asks the actor and waits for its answer, 5 s by default.
+   * Asks the actor and waits for its answer, 5 s by default; for as long as it takes with an infinite `timeoutMs`.
    * @throws {SupervisorError} `noproc` when it is dead or dies before it answers, `timeout`, `mailbox-full`, `aborted`
    */
   call<Value>(
@@ -129,11 +129,12 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       const onAbort = () => {
         fail(left());
       };
-      const timer = this.#clock.setTimeout(() => {
+      const expire = () => {
         fail(new SupervisorError('timeout', `actor ${this.id} did not answer within ${timeoutMs} ms`));
-      }, timeoutMs);
+      };
+      const timer = Number.isFinite(timeoutMs) ? this.#clock.setTimeout(expire, timeoutMs) : undefined;
       const finish = () => {
-        this.#clock.clearTimeout(timer);
+        if (timer !== undefined) this.#clock.clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
         this.#exitListeners.delete(onExit);
       };

@@ -72,8 +72,6 @@ export interface ServiceControlDeps {
   readonly beforeEvent: BeforeEvent | undefined;
 }
 
-/** How long a request that is not told otherwise waits for a route while the actor is suspended or restarting. */
-const ROUTE_TIMEOUT_MS = 86_400_000;
 /** After how long it asks again when the mailbox of a suspended actor was full. */
 const ROOM_WAIT_MS = 100;
 

@@ -177,12 +177,12 @@ export function check<Schema extends z.ZodType>(schema: Schema, input: unknown, 
 }
 
 /** Puts zod's sentence into ours: which field, what was expected, what is there. Values are not quoted: they may be prompts. */
-function describeIssue(field: string, { message, input }: Issue): string {
-  const found = describeKind(input);
-  const size = /expected \w+ to (have|be) (.+)$/.exec(message);
+function describeIssue(field: string, issue: Issue): string {
+  const found = describeKind(issue.input);
+  const size = /expected \w+ to (have|be) (.+)$/.exec(issue.message);
   if (size !== null) return `expected ${field} to ${size[1]} ${size[2]}, got: ${found}`;
-  const wanted = /expected (.+?)(?:, received .+)?$/.exec(message);
-  return `expected ${field} to be ${wanted?.[1] ?? message}, got: ${found}`;
+  const wanted = /expected (.+?)(?:, received .+)?$/.exec(issue.message);
+  return `expected ${field} to be ${wanted?.[1] ?? issue.message}, got: ${found}`;
 }
 
 const SHORT_WORD = /^[\w.-]{1,32}$/;
