@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { renderDiagrams, renderFailures } from '../../scripts/generate-docs.ts';
+import { renderDiagrams, renderFailures } from '../../docs/generate.ts';
 
 const ROOT = new URL('../../', import.meta.url);
 const read = (path: string) => readFile(new URL(path, ROOT), 'utf8');

@@ -74,6 +74,22 @@ describe('an adapter whose classify gives no failure', () => {
     },
   );
 
+  test('and that throws what has no text keeps neither permit nor slot', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
+    await alterAdapter(runtime, 'a', ({ send }) => ({
+      send: async (call) => {
+        if (runtime.provider('a').attempts.length > 0) return send(call);
+        await send(call);
+        throw Object.create(null);
+      },
+      // As above.
+      classify: () => undefined as unknown as Failure,
+    }));
+    expect(await runtime.failure(runtime.service.completion(HELLO))).toMatchObject({ code: 'provider-error' });
+    expect((await runtime.complete()).text).toBe('fine');
+    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
   test.each(senseless)('as in %s rejects nowhere in a health check and is looked at again', async (_name, given) => {
     using stray = watchStrayErrors();
     await using runtime = await createTestRuntime({ providers: { a: { health: { intervalMs: 2_000 } } } });
@@ -293,7 +309,7 @@ describe('a sync request with an idempotency key', () => {
     const second = service.completion(HELLO, { idempotencyKey: 'k' });
     await clock.advance(100);
     leaving.abort();
-    expect(await first).toMatchObject({ code: 'cancelled' });
+    expect(await runtime.run(first)).toMatchObject({ code: 'cancelled' });
     expect(clock.nowMs()).toBe(200);
     expect((await runtime.run(second)).text).toBe('fine');
     await clock.advance(3_600_000);
@@ -433,7 +449,7 @@ describe('a second reader of a stream', () => {
       return texts;
     };
     const first = read();
-    expect(await rejection(read())).toMatchObject({
+    expect(await runtime.failure(read())).toMatchObject({
       code: 'invalid-request',
       message: expect.stringContaining('a second reader'),
     });

@@ -170,6 +170,6 @@ function row(cells: readonly string[]): string {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await writeFile(new URL('../docs/machines.md', import.meta.url), renderDiagrams());
-  await writeFile(new URL('../docs/failures.md', import.meta.url), renderFailures());
+  await writeFile(new URL('machines.md', import.meta.url), renderDiagrams());
+  await writeFile(new URL('failures.md', import.meta.url), renderFailures());
 }
