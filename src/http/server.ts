@@ -53,9 +53,13 @@ export function createHttpServer({ service, config, logger, clock, limits }: Htt
   parseJsonOnly(app, edge.limits);
   const guard = createGuard(config.http.host);
   app.addHook('onRequest', async (request) => guard(request));
+  const routes = new Map<string, string>();
+  app.addHook('onRoute', ({ method, url }) => {
+    if (typeof method === 'string' && method !== 'HEAD') routes.set(url, method);
+  });
   app.setErrorHandler(sendFailure);
   app.setNotFoundHandler((request, reply) => {
-    return sendFailure(new HttpRefusal(404, describeMiss(app, request)), request, reply);
+    return sendFailure(new HttpRefusal(404, describeMiss(routes, request)), request, reply);
   });
 
   app.post('/v1/chat/completions', createCompletionHandler(edge, openaiWire));
@@ -141,17 +145,12 @@ function pathOf(request: FastifyRequest): string {
   return request.url.split('?', 1)[0]?.slice(0, PARAM_LENGTH_MAX) ?? '/';
 }
 
-const METHODS = ['GET', 'POST', 'DELETE'] as const;
-
 /** Names the route that was probably meant: a base URL with `/v1` missing or doubled, a slash too many, another method. */
-function describeMiss(app: FastifyInstance, request: FastifyRequest): string {
+function describeMiss(routes: ReadonlyMap<string, string>, request: FastifyRequest): string {
   const path = pathOf(request);
   const got = `expected a route of this server, got: ${request.method} ${path}`;
   const trimmed = path.replace(/\/+$/, '');
   const near = [trimmed, `/v1${trimmed}`, trimmed.replace(/^\/v1(?=\/v1\/)/, '')];
-  for (const url of near) {
-    const method = METHODS.find((known) => app.hasRoute({ method: known, url }));
-    if (method !== undefined) return `${got}; did you mean ${method} ${url}?`;
-  }
-  return got;
+  const meant = near.find((url) => routes.has(url));
+  return meant === undefined ? got : `${got}; did you mean ${routes.get(meant)} ${meant}?`;
 }

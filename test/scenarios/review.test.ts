@@ -1,4 +1,4 @@
-/** What a review under concurrency found: each test here failed before its finding was mended. */
+/** What a review under concurrency found, and what its mends must not break. */
 import { describe, expect, test, vi } from 'vitest';
 import { ProviderControl } from '../../src/actors/provider-control.ts';
 import type { Adapter, Failure } from '../../src/contract/adapter.ts';
@@ -76,10 +76,10 @@ describe('an adapter whose classify gives no failure', () => {
 
   test('and that throws what has no text keeps neither permit nor slot', async () => {
     await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
-    await alterAdapter(runtime, 'a', ({ send }) => ({
+    await alterAdapter(runtime, 'a', (adapter) => ({
       send: async (call) => {
-        if (runtime.provider('a').attempts.length > 0) return send(call);
-        await send(call);
+        if (runtime.provider('a').attempts.length > 0) return adapter.send(call);
+        await adapter.send(call);
         throw Object.create(null);
       },
       // As above.
