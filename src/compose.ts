@@ -128,6 +128,7 @@ class Composition implements ServiceOwner {
     for (const provider of built) await this.#addProvider(provider);
     const service = new LiveService(this.#runtime, new Door(this.#runtime, this.nextId), this);
     this.#tree.onExit(() => {
+      this.#isClosed = true;
       service.fail('the root supervisor gave up: its children crashed faster than they may be restarted');
     });
     return service;
@@ -260,6 +261,16 @@ class Composition implements ServiceOwner {
     return createAdapter(config, { fetch: this.#deps.fetch, clock: this.#clock });
   }
 
+  /** A tree that ends meanwhile takes no more; what was built for it is closed. */
+  async #addProviders(newcomers: readonly Provider[]): Promise<void> {
+    try {
+      for (const provider of newcomers) await this.#addProvider(provider);
+    } catch (error) {
+      for (const { adapter } of newcomers) this.#retire(adapter);
+      throw new SwitchgearError('shutting-down', 'the service ended while its config was changed', { cause: error });
+    }
+  }
+
   async #addProvider(provider: Provider): Promise<void> {
     await this.#tree.addProvider(provider.control);
     this.#providers.set(provider.control.name, provider);
@@ -301,7 +312,7 @@ class Composition implements ServiceOwner {
     this.#catalogue = createCatalogue(config.providers);
     for (const change of changes) change();
     for (const name of removed) await this.#removeProvider(name);
-    for (const provider of newcomers) await this.#addProvider(provider);
+    await this.#addProviders(newcomers);
     this.#runtime.announce('config.reloaded', { added, removed, changed });
   }
 

@@ -26,7 +26,10 @@ export interface ActorOptions<Machine extends AnyStateMachine> {
   readonly clock: Clock;
   readonly beforeEvent?: BeforeEvent | undefined;
   /** Takes what still waited in the mailbox when the actor ended. */
-  readonly onUndelivered?: (events: readonly EventFromLogic<Machine>[]) => void;
+  readonly onUndelivered?: (
+    events: readonly EventFromLogic<Machine>[],
+    crashedOn: EventFromLogic<Machine> | undefined,
+  ) => void;
   /** Called after each transition with the new snapshot; what it keeps survives a crash. */
   readonly onSnapshot?: (snapshot: SnapshotFrom<Machine>) => void;
 }
@@ -44,6 +47,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   readonly #exitListeners = new Set<(reason: ExitReason) => void>();
   #exit: ExitReason | undefined;
   #isSuspended = false;
+  #resumingOn: EventFromLogic<Machine> | undefined;
 
   /** Starts at once. */
   constructor(options: ActorOptions<Machine>) {
@@ -171,7 +175,9 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       const event = this.#mailbox[0];
       if (event === undefined) return;
       // One that crashes the actor is not lost: `#end` hands it on with those behind it.
+      this.#resumingOn = event;
       if (this.cast(event)) this.#mailbox.shift();
+      this.#resumingOn = undefined;
     }
   }
 
@@ -192,7 +198,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     // Callers take their questions back before the rest is handed on.
     tellExit(this.#exitListeners, reason);
     const undelivered = this.#mailbox.splice(0);
-    if (undelivered.length > 0) this.#onUndelivered?.(undelivered);
+    if (undelivered.length > 0)
+      this.#onUndelivered?.(undelivered, reason.kind === 'error' ? this.#resumingOn : undefined);
   }
 }
 

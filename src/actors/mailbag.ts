@@ -15,14 +15,22 @@ export class Mailbag<Machine extends AnyStateMachine> {
   readonly actorId: string;
   readonly #registry: Registry;
   readonly #announce: Announce;
+  readonly #onDropped: ((event: EventFromLogic<Machine>) => void) | undefined;
   readonly #undelivered: EventFromLogic<Machine>[] = [];
   readonly #crashes = new WeakMap<EventFromLogic<Machine>, number>();
   #isClosed = false;
 
-  constructor(actorId: string, registry: Registry, announce: Announce) {
+  /** `onDropped` hears of an event that is given up, while no incarnation lives. */
+  constructor(
+    actorId: string,
+    registry: Registry,
+    announce: Announce,
+    onDropped?: (event: EventFromLogic<Machine>) => void,
+  ) {
     this.actorId = actorId;
     this.#registry = registry;
     this.#announce = announce;
+    this.#onDropped = onDropped;
   }
 
   /** The living actor, or undefined while it restarts. */
@@ -52,12 +60,14 @@ export class Mailbag<Machine extends AnyStateMachine> {
     if (crashes < CRASHES_MAX) return false;
     const message = `${crashes} incarnations crashed on the same event; dropping ${event.type}`;
     this.#announce('actor.crashed', { actor: this.actorId, incarnation: 0, message });
+    this.#onDropped?.(event);
     return true;
   }
 
-  /** Keeps what an incarnation had not got to when it ended, for the next one. */
-  readonly keep = (events: readonly EventFromLogic<Machine>[]): void => {
-    for (const event of events) this.#keep(event);
+  /** Keeps what an incarnation had not got to when it ended, for the next one; `crashedOn` is what it ended on. */
+  readonly keep = (events: readonly EventFromLogic<Machine>[], crashedOn?: EventFromLogic<Machine>): void => {
+    const poison = crashedOn !== undefined && this.#isPoison(crashedOn) ? crashedOn : undefined;
+    for (const event of events) if (event !== poison) this.#keep(event);
   };
 
   /** From now on everything is dropped: the name may pass to an actor that has nothing to do with this one. */

@@ -26,6 +26,7 @@ import {
   type Permit,
   pickCredential,
   type ProviderMemory,
+  removePermit,
   type Report,
 } from './provider-memory.ts';
 import type { Registry } from './registry.ts';
@@ -78,7 +79,10 @@ export class ProviderControl {
   constructor(deps: ProviderControlDeps) {
     this.#deps = deps;
     this.name = deps.config.name;
-    this.#mailbag = new Mailbag(providerActorId(deps.config.name), deps.registry, deps.announce);
+    this.#mailbag = new Mailbag(providerActorId(deps.config.name), deps.registry, deps.announce, (event) => {
+      // Its permit ends with it, or the slot would be taken for ever.
+      if (event.type === 'attempt.reported') this.#memory = removePermit(this.#memory, event.permit.id);
+    });
     this.#memory = createProviderMemory(deps.config, deps.clock.nowMs());
     this.#pacing = new PacingBuckets(deps.config.rateLimit);
   }

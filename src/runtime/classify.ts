@@ -9,9 +9,9 @@ export function classifySafely(adapter: Adapter, config: ProviderConfig, error: 
     const failure: unknown = adapter.classify(error);
     if (isFailure(failure)) return failure;
   } catch (cause) {
-    return { kind: 'adapter-error', message: `adapter ${config.adapter} failed: ${String(cause)}`, cause };
+    return { kind: 'adapter-error', message: `adapter ${config.adapter} failed: ${describeThrown(cause)}`, cause };
   }
-  const message = `expected adapter ${config.adapter} to classify a failure, got: nothing that is one; it threw: ${String(error)}`;
+  const message = `expected adapter ${config.adapter} to classify a failure, got: nothing that is one; it threw: ${describeThrown(error)}`;
   return { kind: 'adapter-error', message, cause: error };
 }
 
@@ -20,4 +20,13 @@ function isFailure(value: unknown): value is Failure {
   return (
     typeof value.kind === 'string' && Object.hasOwn(FAILURE_POLICY, value.kind) && typeof value.message === 'string'
   );
+}
+
+/** Anything can be thrown, also what has no text. */
+function describeThrown(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return 'something that cannot be shown';
+  }
 }

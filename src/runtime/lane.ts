@@ -57,8 +57,8 @@ export class Lane {
   readonly #queue: PQueue<HeapQueue, LaneAddOptions>;
   readonly #places = new Map<string, Place>();
   #paceTimer: TimerHandle | undefined;
-  /** The key of the waiter that could not be paced. */
-  #standingFor: QueueKey | undefined;
+  /** The waiter that could not be paced. */
+  #standingFor: Pick<Waiter, 'id' | 'key'> | undefined;
 
   constructor(control: ProviderControl, clock: Clock) {
     this.#control = control;
@@ -93,7 +93,7 @@ export class Lane {
     // Rejects only when the waiter left the lane, which `leave` has recorded.
     void this.#queue.add(() => this.#serve(waiter), options).catch(() => undefined);
     // Who comes first is asked first: it may need fewer tokens than the one the lane stands still for.
-    if (this.#standingFor !== undefined && compareKeys(waiter.key, this.#standingFor) < 0) this.#endStandstill();
+    if (this.#standingFor !== undefined && compareKeys(waiter.key, this.#standingFor.key) < 0) this.#endStandstill();
     else this.refresh();
   }
 
@@ -101,6 +101,8 @@ export class Lane {
     const place = this.#places.get(id);
     this.#places.delete(id);
     place?.leaving.abort();
+    // Whoever stood behind it may need fewer tokens.
+    if (this.#standingFor?.id === id) this.#endStandstill();
   }
 
   /** Sends everybody back; the lane is not used again. */
@@ -132,7 +134,7 @@ export class Lane {
       case 'claimed':
         return this.#hold(waiter, result);
       case 'paced':
-        this.#standStill(waiter.key, result.waitMs);
+        this.#standStill(waiter, result.waitMs);
         this.enter(waiter);
         return;
       case 'refused':
@@ -162,9 +164,9 @@ export class Lane {
     waiter.reroute();
   }
 
-  #standStill(key: QueueKey, waitMs: number): void {
+  #standStill(waiter: Waiter, waitMs: number): void {
     this.#queue.pause();
-    this.#standingFor = key;
+    this.#standingFor = waiter;
     if (this.#paceTimer !== undefined) return;
     this.#paceTimer = this.#clock.setTimeout(() => {
       this.#endStandstill();
