@@ -101,7 +101,8 @@ async function readConfig(options: DaemonOptions, parts: DaemonParts): Promise<R
 interface Setup {
   readonly options: DaemonOptions;
   readonly parts: DaemonParts;
-  readonly config: ResolvedConfig;
+  /** The config in force; a reload replaces it. */
+  config: ResolvedConfig;
   readonly logger: Logger;
 }
 
@@ -121,7 +122,13 @@ async function serve(setup: Setup): Promise<ExitCode> {
     const service = await parts.startService({ configFile: options.configFile }, { env: options.env, clock, logger });
     started = service;
     const httpLogger = logger.child({ actor: 'http' });
-    const server = parts.createHttpServer({ service, config, logger: httpLogger, clock });
+    const server = parts.createHttpServer({
+      service,
+      config,
+      readConfig: () => setup.config,
+      logger: httpLogger,
+      clock,
+    });
     const running: Running = { service, server, clock, logger };
     httpLogger.level = 'warn'; // Fastify would tell where it listens, too.
     const failure = await listen(running, config.http);
@@ -160,10 +167,12 @@ function announce({ options, config, logger }: Setup, { server }: Running): void
   if (options.isInteractive === true) options.tell(renderWelcome({ url, configFile: options.configFile, config }));
 }
 
-async function reload(service: Service, { options, parts, config, logger }: Setup): Promise<void> {
+async function reload(service: Service, setup: Setup): Promise<void> {
+  const { options, parts, config, logger } = setup;
   try {
     const next = await parts.loadConfigFile(options.configFile, { env: options.env });
     await service.reload();
+    setup.config = { ...next.config, http: config.http };
     logger.info({ actor: 'daemon', config: options.configFile }, 'reloaded');
     const wanted = {
       ...next.config.http,

@@ -30,20 +30,36 @@ import type { Wire } from './wire.ts';
 
 export interface HttpServerOptions {
   readonly service: Service;
+  /** What it listens with. */
   readonly config: ResolvedConfig;
+  /** The config in force, where a reload can change it; what is under `http` stays. Default: `config`. */
+  readonly readConfig?: () => ResolvedConfig;
   readonly logger?: FastifyBaseLogger;
   readonly clock: Clock;
   /** Default `HTTP_LIMITS`. */
   readonly limits?: Partial<HttpLimits>;
 }
 
+function createEdge({ service, config, readConfig = () => config, clock, limits }: HttpServerOptions): Edge {
+  return {
+    service,
+    get config() {
+      return readConfig();
+    },
+    clock,
+    limits: { ...HTTP_LIMITS, ...limits },
+    scrub: (message) => createScrub(readConfig())(message),
+  };
+}
+
 const PARAM_LENGTH_MAX = 256;
 const HEADER_BYTES_MAX = 16_384;
 
 /** Builds the server; `listen({ host, port })` and `close()` are the caller's. */
-export function createHttpServer({ service, config, logger, clock, limits }: HttpServerOptions): FastifyInstance {
-  const edge: Edge = { service, config, clock, limits: { ...HTTP_LIMITS, ...limits }, scrub: createScrub(config) };
-  const anthropicWire = createAnthropicWire(config);
+export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const { config, logger } = options;
+  const edge = createEdge(options);
+  const anthropicWire = createAnthropicWire(() => edge.config);
   const chooseWire = (request: FastifyRequest) => (speaksAnthropic(request) ? anthropicWire : openaiWire);
   const sendFailure = (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
     replyFailure({ error, edge, wire: chooseWire(request), request, reply });

@@ -209,7 +209,7 @@ describe('SIGHUP', () => {
     await untilOpen(daemon.url, 1);
     await writeFile(
       config.file,
-      `${CONFIG}  second: { adapter: mock, models: [n], options: { default: { text: from the second } } }\n`,
+      `${CONFIG}  second: { adapter: mock, models: [n], options: { default: { text: from the second } } }\nmodels: { other: [second/n] }\n`,
     );
     daemon.process.kill('SIGHUP');
     await daemon.sees(/"msg":"reloaded"/);
@@ -219,6 +219,8 @@ describe('SIGHUP', () => {
       body: JSON.stringify({ model: 'second/n', messages: [{ role: 'user', content: 'Hello' }] }),
     });
     expect(await pinned.text()).toContain('from the second');
+    const models = await (await fetch(`${daemon.url}/v1/models`)).text();
+    expect(models, 'the list of models follows, aliases included').toContain('"other"');
     expect((await slow).text).toContain('slowly');
   });
 

@@ -6,16 +6,19 @@ import { renderAnthropicFailure, renderMessage } from './render.ts';
 import { AnthropicStreamRenderer } from './stream.ts';
 
 /** Reasoning that names no provider (a conversation begun elsewhere) is taken for the first Anthropic provider's. */
-export function createAnthropicWire(config: ResolvedConfig): Wire {
-  const provider = config.providers
-    .filter((candidate) => candidate.adapter === 'anthropic')
-    .toSorted((one, other) => one.priority - other.priority)[0]?.name;
+export function createAnthropicWire(readConfig: () => ResolvedConfig): Wire {
   return {
     name: 'anthropic',
     requestIdHeader: 'request-id',
-    parse: (body) => parseMessageRequest(body, provider),
+    parse: (body) => parseMessageRequest(body, firstAnthropicProvider(readConfig())),
     render: renderMessage,
     createStreamRenderer: (start) => new AnthropicStreamRenderer(start),
     renderFailure: renderAnthropicFailure,
   };
+}
+
+function firstAnthropicProvider({ providers }: ResolvedConfig): string | undefined {
+  return providers
+    .filter((candidate) => candidate.adapter === 'anthropic')
+    .toSorted((one, other) => one.priority - other.priority)[0]?.name;
 }
