@@ -10,6 +10,15 @@ import { AttemptError } from './attempt-error.ts';
 /** The longest delay a timer can have. */
 export const SDK_TIMEOUT_MS = 2_147_483_647;
 
+/** What both SDKs are told with each call: our signal, no retries of theirs (R7), no limit of theirs. */
+export const requestOptions = (call: {
+  readonly signal: AbortSignal;
+}): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
+  signal: call.signal,
+  maxRetries: 0,
+  timeout: SDK_TIMEOUT_MS,
+});
+
 const CREDENTIALS_MAX = 1_000;
 /** Keys that were replaced are kept out of messages for a while too. */
 const SECRETS_MAX = 10_000;

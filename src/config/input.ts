@@ -24,7 +24,7 @@ export interface ServiceInput {
   readonly timeoutMs?: number;
   /** Deadline of an async request. Default 86400000. */
   readonly asyncTimeoutMs?: number;
-  /** How many requests may be open at once; more are refused with `queue-full`. Default 10000. */
+  /** How many requests may wait at once (those being answered do not count); more are refused with `queue-full`. Default 10000. */
   readonly queueDepthMax?: number;
   /** What happens to a stream that breaks after content. Default `live`. */
   readonly delivery?: Delivery;

@@ -70,8 +70,9 @@ export interface Service extends AsyncDisposable {
   ): { candidates: readonly ExplainedCandidate[] };
   /** One cheap real call. */
   testConnection(provider: string): Promise<{ ok: boolean; latencyMs: number; error?: SwitchgearError }>;
+  /** Changes one provider until the next `reload`; validated like the config. */
   updateProvider(name: string, patch: ProviderPatch): Promise<void>;
-  /** Reads the config again; breakers, queue and requests in flight are kept. */
+  /** Reads the config again; breakers, queue and requests in flight are kept, what `updateProvider` changed is not. */
   reload(): Promise<void>;
   queueStatus(): {
     readonly lanes: readonly { provider: string; waiting: number; running: number; limit: number; paused: boolean }[];

@@ -8,6 +8,7 @@ import type { ProviderConfig, ResolvedConfig } from '../../src/contract/config.t
 import type { HttpLimits } from '../../src/http/edge.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
+import { createProviderConfig } from './adapter-calls.ts';
 import { ScriptedService } from './http-service.ts';
 
 export const CANARY = 'sk-canary-0123456789abcdef';
@@ -88,32 +89,5 @@ export function createConfig(): ResolvedConfig {
 }
 
 function createProvider(name: string, adapter: string): ProviderConfig {
-  return {
-    name,
-    adapter,
-    credentials: [{ id: `${name}#1`, apiKey: CANARY }],
-    baseURL: undefined,
-    models: [{ id: 'model-1' }],
-    priority: 1,
-    maxTokens: undefined,
-    rateLimit: {},
-    concurrency: 4,
-    retry: { maxRetries: 2, baseMs: 500, factor: 2, capMs: 8_000 },
-    timeouts: { connectMs: 5_000, firstTokenMs: 12_000, stallMs: 15_000, unstreamedMs: 60_000 },
-    headers: {},
-    query: {},
-    proxy: undefined,
-    breaker: {
-      windowMs: 60_000,
-      failureRate: 0.5,
-      minimumCalls: 10,
-      consecutiveFailures: 10,
-      openMs: 15_000,
-      openMaxMs: 300_000,
-      halfOpenSuccesses: 2,
-    },
-    health: { intervalMs: 30_000 },
-    allowPrivate: false,
-    options: {},
-  };
+  return createProviderConfig({ name, adapter, credentials: [{ id: `${name}#1`, apiKey: CANARY }] });
 }

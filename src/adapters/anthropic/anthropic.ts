@@ -18,7 +18,14 @@ import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/
 import type { Credential, ProviderConfig } from '../../contract/config.ts';
 import { SwitchgearError } from '../../contract/errors.ts';
 import { classifyError, readSdkError, type Classifier, type SdkErrors } from '../classify.ts';
-import { CredentialClients, createSilentLogger, SDK_TIMEOUT_MS, streamUntilAborted, untilAborted } from '../clients.ts';
+import {
+  CredentialClients,
+  createSilentLogger,
+  requestOptions,
+  SDK_TIMEOUT_MS,
+  streamUntilAborted,
+  untilAborted,
+} from '../clients.ts';
 import { describeIssues } from '../options.ts';
 import { createScrub } from '../scrub.ts';
 import { createTransport, EVENT_STREAM, parseBaseURL, renderBaseURL, type Transport } from '../transport.ts';
@@ -110,14 +117,6 @@ function createClient(credential: Credential, baseURL: URL, transport: Transport
     openTelemetry: false,
   });
 }
-
-const requestOptions = (call: {
-  readonly signal: AbortSignal;
-}): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
-  signal: call.signal,
-  maxRetries: 0,
-  timeout: SDK_TIMEOUT_MS,
-});
 
 const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
   'completion',

@@ -8,7 +8,14 @@ import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUse
 import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
 import type { Credential, ProviderConfig } from '../../contract/config.ts';
 import { classifyError, readSdkError, type Classifier, type SdkErrors } from '../classify.ts';
-import { CredentialClients, createSilentLogger, SDK_TIMEOUT_MS, streamUntilAborted, untilAborted } from '../clients.ts';
+import {
+  CredentialClients,
+  createSilentLogger,
+  requestOptions,
+  SDK_TIMEOUT_MS,
+  streamUntilAborted,
+  untilAborted,
+} from '../clients.ts';
 import { createScrub } from '../scrub.ts';
 import { createTransport, EVENT_STREAM, parseBaseURL, renderBaseURL, type Transport } from '../transport.ts';
 import { createDialect, type Dialect } from './dialect.ts';
@@ -105,14 +112,6 @@ function createClient(credential: Credential, baseURL: URL, dialect: Dialect, tr
     logger: createSilentLogger(),
   });
 }
-
-const requestOptions = (call: {
-  readonly signal: AbortSignal;
-}): { signal: AbortSignal; maxRetries: 0; timeout: number } => ({
-  signal: call.signal,
-  maxRetries: 0,
-  timeout: SDK_TIMEOUT_MS,
-});
 
 const FEATURES: ReadonlySet<Feature> = new Set<Feature>([
   'completion',
