@@ -5,29 +5,14 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, TimerHandle } from '../contract/clock.ts';
-
-interface Timer {
-  readonly dueMs: number;
-  readonly sequence: number;
-  readonly callback: () => void;
-}
-
-/** Mulberry32, by Tommy Ettinger (public domain): 32 bits of state, enough for schedules and jitter. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+import { createRandom } from '../simulator/random.ts';
+import { type Timer, TimerHeap } from './timer-heap.ts';
 
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #wallOffsetMs: number;
   #sequence = 0;
-  readonly #timers = new Map<TimerHandle, Timer>();
+  readonly #timers = new TimerHeap();
   readonly #random: () => number;
 
   /** `wallMs` is the wall clock's reading at monotonic 0; default 2026-01-01T00:00:00Z. */
@@ -45,13 +30,15 @@ export class VirtualClock implements Clock {
   }
 
   setTimeout(callback: () => void, delayMs: number): TimerHandle {
-    const handle = {};
-    this.#timers.set(handle, { dueMs: this.#nowMs + Math.max(0, delayMs), sequence: this.#sequence++, callback });
-    return handle;
+    const dueMs = this.#nowMs + Math.max(0, delayMs);
+    const timer: Timer = { dueMs, sequence: this.#sequence++, callback, position: -1 };
+    this.#timers.add(timer);
+    return timer;
   }
 
   clearTimeout(handle: TimerHandle): void {
-    this.#timers.delete(handle);
+    // Only `setTimeout` above makes handles of this clock, and they are timers.
+    this.#timers.remove(handle as Timer);
   }
 
   random(): number {
@@ -77,17 +64,25 @@ export class VirtualClock implements Clock {
     await setImmediate();
   }
 
+  /**
+   * Runs what is ready, then moves time to the next timer and fires it. False: no timer is due by `untilMs`, and time
+   * stands still.
+   */
+  async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
+    await this.settle();
+    const timer = this.#timers.peek();
+    if (timer === undefined || timer.dueMs > untilMs) return false;
+    this.#timers.remove(timer);
+    this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
+    timer.callback();
+    return true;
+  }
+
   /** Moves time forward by `byMs`, firing each timer at its own moment. */
   async advance(byMs: number): Promise<void> {
     const untilMs = this.#nowMs + byMs;
-    for (;;) {
-      await this.settle();
-      const next = this.#earliest(untilMs);
-      if (next === undefined) break;
-      const [handle, timer] = next;
-      this.#timers.delete(handle);
-      this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
-      timer.callback();
+    while (await this.step(untilMs)) {
+      // One step fires one timer.
     }
     this.#nowMs = untilMs;
     await this.settle();
@@ -102,25 +97,8 @@ export class VirtualClock implements Clock {
     for (;;) {
       await this.settle();
       if (isSettled) return promise;
-      const next = this.#earliest(untilMs);
-      if (next === undefined)
+      if (!(await this.step(untilMs)))
         throw new Error(`expected the promise to settle within ${limitMs} virtual ms, got: nothing left to fire`);
-      await this.advance(Math.max(0, next[1].dueMs - this.#nowMs));
     }
-  }
-
-  #earliest(untilMs: number): [TimerHandle, Timer] | undefined {
-    let first: [TimerHandle, Timer] | undefined;
-    for (const entry of this.#timers) {
-      if (entry[1].dueMs > untilMs) continue;
-      if (
-        first === undefined ||
-        entry[1].dueMs < first[1].dueMs ||
-        (entry[1].dueMs === first[1].dueMs && entry[1].sequence < first[1].sequence)
-      ) {
-        first = entry;
-      }
-    }
-    return first;
   }
 }
