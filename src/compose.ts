@@ -10,9 +10,7 @@ import { SupervisorError } from './actors/process.ts';
 import { Registry } from './actors/registry.ts';
 import { ServiceControl } from './actors/service.ts';
 import { Tree } from './actors/tree.ts';
-import { createAnthropicAdapter } from './adapters/anthropic/anthropic.ts';
-import { createMockAdapter } from './adapters/mock/mock.ts';
-import { createOpenaiAdapter } from './adapters/openai/openai.ts';
+import { buildAdapters } from './build-adapters.ts';
 import { createCatalogue } from './catalogue/catalogue.ts';
 import { diffConfig } from './config/diff.ts';
 import type { ConfigSource } from './config/input.ts';
@@ -23,6 +21,7 @@ import type { CreateAdapter } from './contract/adapter.ts';
 import type { Clock } from './contract/clock.ts';
 import type { ProviderConfig, ResolvedConfig } from './contract/config.ts';
 import { SwitchgearError } from './contract/errors.ts';
+import type { Ledger, RequestStore } from './contract/records.ts';
 import type { ProviderPatch, Service, SupervisorView } from './contract/service.ts';
 import { Door } from './runtime/admit.ts';
 import { checkProvider } from './runtime/diagnose.ts';
@@ -48,17 +47,14 @@ export interface ServiceDeps {
   readonly fetch?: typeof globalThis.fetch;
   /** Adapters by the name that the config calls them. */
   readonly adapters?: Readonly<Record<string, CreateAdapter>>;
+  /** A request store and a ledger in place of the configured ones; closed with the service. */
+  readonly store?: RequestStore;
+  readonly ledger?: Ledger;
   /** Where `${NAME}` in the config comes from. Default: `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Sees each event before its actor does; a throw crashes that actor. For fault injection in tests. */
   readonly beforeActorEvent?: BeforeEvent;
 }
-
-const BUILT_IN_ADAPTERS: Readonly<Record<string, CreateAdapter>> = {
-  openai: createOpenaiAdapter,
-  anthropic: createAnthropicAdapter,
-  mock: createMockAdapter,
-};
 
 /** What closing the adapters may take when everything has ended. */
 const CLOSE_TIMEOUT_MS = 10_000;
@@ -102,6 +98,7 @@ class Composition implements ServiceOwner {
   #catalogue: ReturnType<typeof createCatalogue>;
   #changing: Promise<void> = Promise.resolve();
   #isClosed = false;
+  readonly #ending = new AbortController();
   readonly nextId: () => string;
 
   constructor(source: ConfigSource, written: unknown, deps: ServiceDeps) {
@@ -123,7 +120,8 @@ class Composition implements ServiceOwner {
   }
 
   async start(): Promise<Service> {
-    const built = this.#config.providers.map((config) => this.#buildProvider(config));
+    const { providers } = this.#config;
+    const built = this.#createProviders(providers, this.#buildAdapters(providers));
     await this.#tree.start();
     for (const provider of built) await this.#addProvider(provider);
     const service = new LiveService(this.#runtime, new Door(this.#runtime, this.nextId), this);
@@ -132,6 +130,11 @@ class Composition implements ServiceOwner {
       service.fail('the root supervisor gave up: its children crashed faster than they may be restarted');
     });
     return service;
+  }
+
+  /** From now on nothing is waited for. */
+  end(): void {
+    this.#ending.abort();
   }
 
   readonly on: ServiceOwner['on'] = (event, listener) => this.#emitter.on(event, listener);
@@ -202,7 +205,7 @@ class Composition implements ServiceOwner {
       emitter.announce(name, payload);
     };
     const shared = { clock, announce, registry: this.#registry, beforeEvent: this.#deps.beforeActorEvent };
-    const ledger = new MemoryLedger({ retainDays: config.ledger.retainDays });
+    const ledger = this.#deps.ledger ?? new MemoryLedger({ retainDays: config.ledger.retainDays });
     this.#closing.push(() => ledger.close());
     const runtime: Runtime = {
       clock,
@@ -211,7 +214,7 @@ class Composition implements ServiceOwner {
       catalogue: () => this.#catalogue,
       providers: this.#providers,
       queue: new RequestQueue(clock),
-      store: new MemoryStore({ clock, resultTtlMs: config.store.resultTtlMs }),
+      store: this.#deps.store ?? new MemoryStore({ clock, resultTtlMs: config.store.resultTtlMs }),
       costs: new CostControl({ ...shared, ledger }),
       health: new HealthControl({
         ...shared,
@@ -220,6 +223,7 @@ class Composition implements ServiceOwner {
       }),
       service: new ServiceControl(shared),
       open: new OpenTable(),
+      ending: this.#ending.signal,
     };
     return runtime;
   }
@@ -234,31 +238,33 @@ class Composition implements ServiceOwner {
 
   #resolve(written: unknown): ConfigResolution {
     const { env = process.env, adapters = {} } = this.#deps;
+    return resolveConfig(written, { env, adapterNames: Object.keys(adapters), source: this.#sourceName });
+  }
+
+  get #sourceName(): string {
     const { configFile } = { configFile: undefined, ...this.#source };
-    const name = typeof configFile === 'string' ? { source: configFile } : {};
-    return resolveConfig(written, { env, adapterNames: Object.keys(adapters), ...name });
+    return typeof configFile === 'string' ? configFile : 'the config';
   }
 
-  #buildProvider(config: ProviderConfig): Provider {
-    const { announce } = this.#runtime;
-    const control = new ProviderControl({
-      config,
-      clock: this.#clock,
-      registry: this.#registry,
-      announce,
-      beforeEvent: this.#deps.beforeActorEvent,
+  #createProviders(
+    configs: readonly ProviderConfig[],
+    adapters: ReturnType<typeof buildAdapters>,
+  ): readonly Provider[] {
+    return configs.flatMap((config) => {
+      const adapter = adapters.get(config.name);
+      return adapter === undefined ? [] : [{ control: this.#createControl(config), adapter }];
     });
-    return { control, adapter: this.#buildAdapter(config) };
   }
 
-  #buildAdapter(config: ProviderConfig): Provider['adapter'] {
-    const createAdapter = { ...BUILT_IN_ADAPTERS, ...this.#deps.adapters }[config.adapter];
-    if (createAdapter === undefined)
-      throw new SwitchgearError(
-        'invalid-config',
-        `providers.${config.name}.adapter: expected a known adapter, got: ${config.adapter}`,
-      );
-    return createAdapter(config, { fetch: this.#deps.fetch, clock: this.#clock });
+  #createControl(config: ProviderConfig): ProviderControl {
+    const { announce } = this.#runtime;
+    const beforeEvent = this.#deps.beforeActorEvent;
+    return new ProviderControl({ config, clock: this.#clock, registry: this.#registry, announce, beforeEvent });
+  }
+
+  #buildAdapters(configs: readonly ProviderConfig[]): ReturnType<typeof buildAdapters> {
+    const { fetch, adapters = {} } = this.#deps;
+    return buildAdapters(configs, { fetch, adapters, clock: this.#clock, source: this.#sourceName });
   }
 
   /** A tree that ends meanwhile takes no more; what was built for it is closed. */
@@ -300,13 +306,11 @@ class Composition implements ServiceOwner {
   async #apply(written: unknown): Promise<void> {
     const { config } = this.#resolve(written);
     const { added, removed, changed } = diffConfig(this.#config, config);
-    const configs = new Map(config.providers.map((provider) => [provider.name, provider]));
-    const newcomers = [...configs.values()]
-      .filter(({ name }) => added.includes(name))
-      .map((provider) => this.#buildProvider(provider));
-    const changes = [...configs.values()]
-      .filter(({ name }) => changed.includes(name))
-      .map((provider) => this.#prepareChange(provider));
+    const isNamed = (names: readonly string[]) => config.providers.filter(({ name }) => names.includes(name));
+    const rebuilt = isNamed(changed).filter((provider) => this.#needsAdapter(provider));
+    const adapters = this.#buildAdapters([...isNamed(added), ...rebuilt]);
+    const newcomers = this.#createProviders(isNamed(added), adapters);
+    const changes = isNamed(changed).map((provider) => this.#prepareChange(provider, adapters.get(provider.name)));
     this.#written = written;
     this.#config = config;
     this.#catalogue = createCatalogue(config.providers);
@@ -316,19 +320,19 @@ class Composition implements ServiceOwner {
     this.#runtime.announce('config.reloaded', { added, removed, changed });
   }
 
-  /** Breaker, queue and requests in flight are kept; a new adapter serves the attempts to come. */
-  #prepareChange(config: ProviderConfig): () => void {
+  /** What the config in force says, not what the actor knows: it may be down and hear of the last change later. */
+  #needsAdapter(config: ProviderConfig): boolean {
+    const before = this.#config.providers.find(({ name }) => name === config.name);
+    return ADAPTER_FIELDS.some((field) => JSON.stringify(before?.[field]) !== JSON.stringify(config[field]));
+  }
+
+  /** Breaker, queue and requests in flight are kept; a new adapter, where there is one, serves the attempts to come. */
+  #prepareChange(config: ProviderConfig, adapter: Provider['adapter'] | undefined): () => void {
     const provider = this.#providers.get(config.name);
     if (provider === undefined) throw new TypeError(`expected provider ${config.name} to be running`);
-    // Not what the actor knows: it may be down and hear of the last change later.
-    const before = this.#config.providers.find(({ name }) => name === config.name);
-    const needsAdapter = ADAPTER_FIELDS.some(
-      (field) => JSON.stringify(before?.[field]) !== JSON.stringify(config[field]),
-    );
-    const adapter = needsAdapter ? this.#buildAdapter(config) : provider.adapter;
     return () => {
       provider.control.configure(config);
-      if (!needsAdapter) return;
+      if (adapter === undefined) return;
       this.#providers.set(config.name, { control: provider.control, adapter });
       this.#retire(provider.adapter);
     };

@@ -10,7 +10,7 @@ import type { RequestId } from '../contract/response.ts';
 import { queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
 import { estimateInputTokens } from './estimate.ts';
-import { OpenRequest } from './open-request.ts';
+import { OpenRequest, type OpenRequestInit } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -31,12 +31,15 @@ export type Admitted =
   | { readonly kind: 'new'; readonly open: OpenRequest }
   | { readonly kind: 'known'; readonly requestId: RequestId };
 
+/** What is decided of a request before its place in the queue is. */
+type OpenParts = Omit<OpenRequestInit, 'inputTokens' | 'key' | 'sink'>;
+
 export class Door {
   readonly #runtime: Runtime;
   readonly #nextId: () => string;
   #sequence = 0;
   /** Prepared, and waiting for their record to be stored: they have a place in the queue already. */
-  #entering = 0;
+  readonly #entering = new Map<RequestId, Promise<void>>();
 
   constructor(runtime: Runtime, nextId: () => string) {
     this.#runtime = runtime;
@@ -50,12 +53,10 @@ export class Door {
     const inserted = await this.#store(open, request.options);
     switch (inserted.kind) {
       case 'inserted':
-        return { kind: 'new', open: this.#enterStored(open) };
+        return { kind: 'new', open };
       case 'known':
-        open.discard();
-        return { kind: 'known', requestId: inserted.requestId };
+        return this.#join(inserted.requestId, open);
       case 'conflict':
-        open.discard();
         throw new SwitchgearError(
           'idempotency-conflict',
           'the idempotency key was used for another request; use a new key, or send the same request',
@@ -64,15 +65,13 @@ export class Door {
           },
         );
       case 'full':
-        open.discard();
         throw queueFull('the request store is full');
     }
   }
 
   /** Everything up to the record, synchronously. @throws {SwitchgearError} as `admit` */
   prepare({ mode, request, options }: AdmitRequest): OpenRequest {
-    const { clock, service } = this.#runtime;
-    if (service.isDraining)
+    if (this.#runtime.service.isDraining)
       throw new SwitchgearError(
         'shutting-down',
         'the service is shutting down; send the request to another instance, or again later',
@@ -80,23 +79,18 @@ export class Door {
     const candidates = this.resolve(request.model, options.fallbacks);
     const config = this.#runtime.config().service;
     this.#checkDepth(config.queueDepthMax);
-    const priority = options.priority ?? 'normal';
-    const init = {
+    return this.#open({
       requestId: this.#nextId(),
       mode,
       request,
       candidates,
-      priority,
+      priority: options.priority ?? 'normal',
       tenant: options.tenant ?? TENANT_DEFAULT,
       tags: options.tags ?? {},
       delivery: options.delivery ?? config.delivery,
       timeoutMs: options.timeoutMs ?? (mode === 'async' ? config.asyncTimeoutMs : config.timeoutMs),
-      inputTokens: estimateInputTokens(request),
       isStored: mode === 'async' || options.idempotencyKey !== undefined,
-      key: queueKey(priority, clock.nowMs(), this.#sequence++),
-      sink: mode === 'stream' ? new PartSink() : undefined,
-    };
-    return new OpenRequest(init, clock);
+    });
   }
 
   /** Puts a prepared request into the table. */
@@ -122,48 +116,95 @@ export class Door {
     );
   }
 
+  #open(parts: OpenParts): OpenRequest {
+    const { clock } = this.#runtime;
+    const { request, priority, mode } = parts;
+    const init = {
+      ...parts,
+      inputTokens: estimateInputTokens(request),
+      key: queueKey(priority, clock.nowMs(), this.#sequence++),
+      sink: mode === 'stream' ? new PartSink() : undefined,
+    };
+    return new OpenRequest(init, clock);
+  }
+
   #checkDepth(depthMax: number): void {
-    const waiting = this.#runtime.open.waiting + this.#entering;
-    if (waiting >= depthMax) throw queueFull(`${waiting} requests are waiting already`);
+    const { waiting, unwritten } = this.#runtime.open;
+    const held = waiting + unwritten + this.#entering.size;
+    if (held >= depthMax) throw queueFull(`${held} requests are waiting already`);
   }
 
-  /** The service may have begun to drain while the record was written; the record then has to be settled all the same. */
-  #enterStored(open: OpenRequest): OpenRequest {
-    this.enter(open);
-    if (this.#runtime.service.isDraining) open.stop('shutdown');
-    return open;
-  }
-
+  /** Stores a request and enters it; one that is not new is forgotten. */
   async #store(open: OpenRequest, options: RequestOptions): Promise<InsertResult> {
-    this.#entering += 1;
+    const entering = Promise.withResolvers<void>();
+    this.#entering.set(open.requestId, entering.promise);
     try {
-      return await this.#insert(open, options);
+      const inserted = await this.#insert(recordOf(open, options));
+      if (inserted.kind === 'inserted') this.#enterStored(open);
+      else open.discard();
+      return inserted;
+    } catch (error) {
+      open.discard();
+      throw error;
     } finally {
-      this.#entering -= 1;
+      this.#entering.delete(open.requestId);
+      entering.resolve();
     }
   }
 
-  #insert(open: OpenRequest, options: RequestOptions): Promise<InsertResult> {
-    const { init } = open;
-    const record: RequestRecord = {
-      requestId: open.requestId,
-      tenant: init.tenant,
-      idempotencyKey: options.idempotencyKey,
-      requestHash: hashRequest(init.request, options.fallbacks),
-      request: init.request,
-      fallbacks: options.fallbacks,
-      priority: init.priority,
-      tags: init.tags,
-      createdAt: open.createdAt,
-      timeoutMs: init.timeoutMs,
-      status: 'queued',
-      attempts: [],
-    };
-    return this.#runtime.store.insert(record).catch((error: unknown) => {
-      open.discard();
+  /** An insertion that failed may have had its effect all the same; then the request is ours. */
+  async #insert(record: RequestRecord): Promise<InsertResult> {
+    const { store } = this.#runtime;
+    try {
+      return await store.insert(record);
+    } catch (error) {
+      const loaded = await store.load(record.requestId).catch(() => undefined);
+      if (loaded?.kind === 'found') return { kind: 'inserted' };
       throw error;
-    });
+    }
   }
+
+  /** The service may have begun to drain while the record was written; the record then has to be settled all the same. */
+  #enterStored(open: OpenRequest): void {
+    this.enter(open);
+    if (this.#runtime.service.isDraining) open.stop('shutdown');
+  }
+
+  /** The request that an idempotency key stands for. */
+  async #join(requestId: RequestId, newcomer: OpenRequest): Promise<Admitted> {
+    const { store, open: table } = this.#runtime;
+    // Whether it is stored for good is not known before its insertion has ended.
+    await this.#entering.get(requestId);
+    if (table.find(requestId) !== undefined) return { kind: 'known', requestId };
+    const loaded = await store.load(requestId);
+    const isOrphan = loaded.kind === 'found' && loaded.record.settlement === undefined;
+    if (!isOrphan || table.find(requestId) !== undefined) return { kind: 'known', requestId };
+    return { kind: 'new', open: this.#adopt(requestId, newcomer) };
+  }
+
+  /** A record whose insertion took effect without anybody hearing of it: whoever asks again is the first to be promised it. */
+  #adopt(requestId: RequestId, { init }: OpenRequest): OpenRequest {
+    const open = this.#open({ ...init, requestId, mode: 'async' });
+    this.#enterStored(open);
+    return open;
+  }
+}
+
+function recordOf({ requestId, createdAt, init }: OpenRequest, options: RequestOptions): RequestRecord {
+  return {
+    requestId,
+    tenant: init.tenant,
+    idempotencyKey: options.idempotencyKey,
+    requestHash: hashRequest(init.request, options.fallbacks),
+    request: init.request,
+    fallbacks: options.fallbacks,
+    priority: init.priority,
+    tags: init.tags,
+    createdAt,
+    timeoutMs: init.timeoutMs,
+    status: 'queued',
+    attempts: [],
+  };
 }
 
 function queueFull(reason: string): SwitchgearError {

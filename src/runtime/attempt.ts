@@ -32,8 +32,10 @@ export interface AttemptContext {
   readonly model: string;
   readonly credential: Credential;
   readonly maxTokensDefault: number;
-  /** No other candidate is ready: first-token and unstreamed limits do not bind, the deadline does. */
-  readonly isLast: boolean;
+  /** Whether no other candidate is ready now: then first-token and unstreamed limits do not bind, the deadline does. */
+  readonly isLast: () => boolean;
+  /** How long an attempt may last that no limit binds; undefined: until the deadline. */
+  readonly patienceMs: number | undefined;
   readonly clock: Clock;
   /** Called once when the attempt has outlived its own limit. */
   readonly overdue: () => void;
@@ -70,6 +72,8 @@ export async function attempt(context: AttemptContext): Promise<AttemptOutcome> 
   const stop = () => {
     aborting.abort(open.signal.reason);
   };
+  // A blocked event loop, or a slow store, lets time pass before the deadline's timer fires.
+  if (open.remainingMs <= 0) open.stop('deadline');
   if (open.signal.aborted) stop();
   open.signal.addEventListener('abort', stop, { once: true });
   const run = new AttemptRun(context, aborting, startedAtMs);
@@ -90,6 +94,8 @@ class AttemptRun {
   readonly #limits: LimitTimer;
   readonly #collector = new Collector();
   #isOverdue = false;
+  #isAsked = false;
+  #isInTail = false;
   #firstTokenMs: number | undefined;
 
   constructor(context: AttemptContext, aborting: AbortController, startedAtMs: number) {
@@ -138,6 +144,7 @@ class AttemptRun {
   }
 
   #ask(): Promise<AttemptOutcome> {
+    this.#isAsked = true;
     const { request } = this.#context.open.init;
     if (request.kind === 'embedding') return this.#embed(request);
     return this.#context.open.init.mode === 'stream' ? this.#stream(request) : this.#send(request);
@@ -195,7 +202,9 @@ class AttemptRun {
   #noteProgress(part: AdapterPart): void {
     if (part.type === 'usage' || part.type === 'reasoningDetails') return;
     if (this.#collector.isFinished) {
-      this.#limits.start({ name: 'tail', limitMs: TAIL_MS, isBinding: true });
+      // Whatever a stream goes on saying, its tail is over in time.
+      if (!this.#isInTail) this.#limits.start({ name: 'tail', limitMs: TAIL_MS, isBinding: () => true });
+      this.#isInTail = true;
       return;
     }
     this.#firstTokenMs ??= this.#context.clock.nowMs() - this.#startedAtMs;
@@ -210,20 +219,21 @@ class AttemptRun {
     const visible = visiblePart(part);
     if (visible === undefined) return;
     const pushed = sink.push(visible, open.signal);
-    if (!sink.isFull) return;
+    if (!sink.isFull || this.#isInTail) return;
     this.#limits.clear();
     await pushed;
-    if (!this.#collector.isFinished) this.#limits.start(this.#stallLimit());
+    this.#limits.start(this.#stallLimit());
   }
 
   #firstLimit(): AttemptLimit {
-    const { open, config, isLast } = this.#context;
-    return { name: 'first', limitMs: attemptLimitMs(open, config), isBinding: !isLast };
+    const { open, config, isLast, patienceMs } = this.#context;
+    return { name: 'first', limitMs: attemptLimitMs(open, config), isBinding: () => !isLast(), patienceMs };
   }
 
   #stallLimit(): AttemptLimit {
     const { open, config, isLast } = this.#context;
-    return { name: 'stall', limitMs: config.timeouts.stallMs, isBinding: !isLast || open.init.delivery === 'live' };
+    const isLive = open.init.delivery === 'live';
+    return { name: 'stall', limitMs: config.timeouts.stallMs, isBinding: () => isLive || !isLast() };
   }
 
   #answered(reply: AdapterReply): AttemptOutcome {
@@ -270,11 +280,11 @@ class AttemptRun {
       return {
         kind,
         message: `the deadline of ${open.init.timeoutMs} ms passed while ${config.name} was answering`,
-        isMaybeBilled: true,
+        isMaybeBilled: this.#isAsked,
       };
     }
     if (open.stopReason !== undefined)
-      return { kind: 'abandoned', message: `stopped: ${open.stopReason}`, isMaybeBilled: true };
+      return { kind: 'abandoned', message: `stopped: ${open.stopReason}`, isMaybeBilled: this.#isAsked };
     const { passed } = this.#limits;
     if (passed !== undefined && passed.name !== 'tail') {
       const what = passed.name === 'stall' ? 'sent nothing more' : 'sent no answer';

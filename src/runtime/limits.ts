@@ -1,7 +1,7 @@
 /**
  * The limits of one attempt: how long until the first content, how long between two pieces of content, and what happens
- * when they pass. A limit that binds aborts the attempt with its own name; one that does not bind only tells the breaker
- * that the attempt is overdue.
+ * when they pass. A limit that binds aborts the attempt with its own name; one that does not bind tells the breaker once
+ * that the attempt is overdue, and is looked at again after the same time: whether anybody else is left changes meanwhile.
  */
 import type { FailureKind } from '../contract/failures.ts';
 import type { Clock, TimerHandle } from '../contract/clock.ts';
@@ -10,8 +10,10 @@ export interface AttemptLimit {
   /** `first`: until the first content, or the whole unstreamed answer. `stall`: between two pieces. `tail`: after a finish reason. */
   readonly name: 'first' | 'stall' | 'tail';
   readonly limitMs: number;
-  /** Whether passing it ends the attempt. */
-  readonly isBinding: boolean;
+  /** Asked each time that it passes: whether it ends the attempt. */
+  readonly isBinding: () => boolean;
+  /** What ends the attempt although the limit does not bind, counted like it; undefined: the deadline alone. */
+  readonly patienceMs?: number | undefined;
 }
 
 export interface LimitPassed {
@@ -28,6 +30,7 @@ export class LimitTimer {
   readonly #overdue: () => void;
   #timer: TimerHandle | undefined;
   #passed: LimitPassed | undefined;
+  #isOverdue = false;
 
   constructor(clock: Clock, aborting: AbortController, overdue: () => void) {
     this.#clock = clock;
@@ -42,13 +45,30 @@ export class LimitTimer {
 
   start(limit: AttemptLimit): void {
     this.clear();
+    this.#watch(limit, 0);
+  }
+
+  #watch(limit: AttemptLimit, elapsedMs: number): void {
+    const { limitMs, patienceMs = Number.POSITIVE_INFINITY } = limit;
+    const lookMs = elapsedMs === 0 ? limitMs : Math.min(limitMs, patienceMs - elapsedMs);
     this.#timer = this.#clock.setTimeout(() => {
       this.#timer = undefined;
-      if (limit.name !== 'tail') this.#overdue();
-      if (!limit.isBinding) return;
-      this.#passed = limit;
-      this.#aborting.abort(new Error(`${limit.name} limit of ${limit.limitMs} ms passed`));
-    }, limit.limitMs);
+      if (limit.name !== 'tail') this.#tellOverdue();
+      const passedMs = elapsedMs + lookMs;
+      if (limit.isBinding() || passedMs >= patienceMs) this.#end({ name: limit.name, limitMs: passedMs });
+      else this.#watch(limit, passedMs);
+    }, lookMs);
+  }
+
+  #tellOverdue(): void {
+    if (this.#isOverdue) return;
+    this.#isOverdue = true;
+    this.#overdue();
+  }
+
+  #end(passed: LimitPassed): void {
+    this.#passed = passed;
+    this.#aborting.abort(new Error(`${passed.name} limit of ${passed.limitMs} ms passed`));
   }
 
   clear(): void {

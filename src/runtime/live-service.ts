@@ -47,6 +47,8 @@ export interface ServiceOwner {
   on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe;
   updateProvider(name: string, patch: ProviderPatch): Promise<void>;
   reload(): Promise<void>;
+  /** The grace is over: whoever waits for the store is let go. */
+  end(): void;
   /** Stops actors, adapters and stores; called once. */
   close(): Promise<void>;
 }
@@ -177,7 +179,8 @@ export class LiveService implements Service {
   }
 
   queueStatus(): ReturnType<Service['queueStatus']> {
-    return { lanes: this.#runtime.queue.status(), open: this.#runtime.open.size };
+    const { size: open, waiting } = this.#runtime.open;
+    return { lanes: this.#runtime.queue.status(), open, waiting, running: open - waiting };
   }
 
   openRequests(): readonly OpenRequestView[] {
@@ -241,6 +244,7 @@ export class LiveService implements Service {
   }
 
   #endAll(): void {
+    this.#owner.end();
     for (const open of this.#runtime.open.list()) open.stop('shutdown');
   }
 

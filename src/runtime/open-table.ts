@@ -6,6 +6,8 @@ export class OpenTable {
   readonly #open = new Map<RequestId, OpenRequest>();
   readonly #emptyWaiters = new Set<() => void>();
   #waiting = 0;
+  /** How many have ended and wait for the store to write it. */
+  unwritten = 0;
 
   get size(): number {
     return this.#open.size;

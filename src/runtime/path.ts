@@ -6,13 +6,14 @@
 import { FAILURE_POLICY } from '../contract/failures.ts';
 import type { Failure } from '../contract/adapter.ts';
 import { SwitchgearError } from '../contract/errors.ts';
-import type { ClaimResult } from '../actors/provider-control.ts';
+import type { Booking, ClaimResult } from '../actors/provider-control.ts';
 import { decide, type Decision } from '../policy/decide.ts';
-import { throttleMs } from '../policy/retry.ts';
+import { gateHoldMs } from '../policy/retry.ts';
 import { candidateKey } from '../policy/rank.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
 import { attempt, attemptLimitMs, type AttemptOutcome } from './attempt.ts';
+import { tokensUsed } from './estimate.ts';
 import type { Slot } from './lane.ts';
 import type { OpenRequest } from './open-request.ts';
 import { Progress } from './progress.ts';
@@ -121,13 +122,23 @@ class Journey {
     if (!this.#runtime.providers.has(candidate.provider))
       return { kind: 'refused', admission: { kind: 'never', reason: 'removed from the config' } };
     const { control } = this.#provider(candidate);
-    return control.claim({
+    const claimed = control.claim({
       model: candidate.model,
       limitMs: attemptLimitMs(this.#open, control.config),
       isForced,
       avoid: this.#progress.avoided(candidate.provider),
       pace: { tokens: this.#paceTokens() },
+      booking: this.#booking(candidate),
     });
+    // Another round here is more than the budget allows: somebody else, or a longer rest.
+    if (claimed.kind === 'unaffordable') this.#progress.spend(candidate);
+    return claimed;
+  }
+
+  #booking(candidate: Candidate): Booking {
+    if (this.#progress.isPaidFor(candidate)) return 'none';
+    if (this.#open.attempts.length === 0) return 'first';
+    return this.#progress.isRepeat(candidate) ? 'repeat' : 'failover';
   }
 
   async #useSlot(slot: Slot, candidate: Candidate): Promise<boolean> {
@@ -162,7 +173,6 @@ class Journey {
     const runtime = this.#runtime;
     const open = this.#open;
     const { permit, credential } = slot.claimed;
-    this.#book(candidate, credential.id);
     this.#progress.countAttempt(candidate);
     open.asked = target(candidate);
     await this.#mark('running');
@@ -179,10 +189,14 @@ class Journey {
       model: candidate.model,
       credential,
       maxTokensDefault: control.config.maxTokens ?? runtime.config().defaults.maxTokens,
-      isLast: !this.#hasOther(candidate),
+      isLast: () => !this.#hasOther(candidate),
+      // A submitted request has a day, and can ask again: it does not sit through one attempt for longer than a caller would.
+      patienceMs: open.init.mode === 'async' ? runtime.config().service.timeoutMs : undefined,
       clock: runtime.clock,
       overdue: () => {
         control.overdue(permit);
+        // Those who come after it, a probe first of all, do not wait for what may never end.
+        slot.release();
       },
     });
   }
@@ -194,40 +208,36 @@ class Journey {
     );
   }
 
-  /** Books the attempt with the credential's retry budget. */
-  #book(candidate: Candidate, credentialId: string): void {
-    const { control } = this.#provider(candidate);
-    const isFirst = this.#open.attempts.length === 0;
-    if (isFirst) control.bookAttempt(credentialId, 'first');
-    else if (!this.#progress.isPaid) control.bookAttempt(credentialId, 'failover');
-    this.#progress.isPaid = false;
-  }
-
   /** Tells whoever gave the permit what became of it; every permit is reported exactly once (R5). */
   #report(control: Provider['control'], slot: Slot, candidate: Candidate, outcome: AttemptOutcome | undefined): void {
-    const { permit } = slot.claimed;
+    const { permit, credential, isRefundable } = slot.claimed;
     if (outcome === undefined) {
       control.report(permit, { verdict: 'neutral', effect: 'none', model: candidate.model });
       return;
     }
     if (outcome.kind !== 'failed') {
       control.report(permit, { verdict: 'success', effect: 'none', model: candidate.model });
+      if (isRefundable) control.refundRepeat(credential.id);
       const { inputTokens, outputTokens } = outcome.reply.usage;
       if (inputTokens !== undefined)
         control.correctPace({ tokens: this.#paceTokens() }, inputTokens + (outputTokens ?? 0));
       return;
     }
-    const { failure } = outcome;
-    const { breaker, effect } = FAILURE_POLICY[failure.kind];
+    const { failure, partial } = outcome;
+    const { breaker, effect, outcome: kind } = FAILURE_POLICY[failure.kind];
     this.#chance = this.#runtime.clock.random();
-    const holdMs = throttleMs(this.#progress.attemptsAt(candidate) - 1, failure.retryAfterMs, this.#chance);
+    const holdMs = gateHoldMs(failure, this.#progress.attemptsAt(candidate) - 1, this.#chance);
     control.report(permit, {
       verdict: breaker,
       effect,
       model: candidate.model,
       message: failure.message,
-      ...(effect === 'hold-gate' && { holdMs }),
+      ...(holdMs !== undefined && { holdMs }),
+      ...(failure.retryAfterMs !== undefined && { exhaustedMs: failure.retryAfterMs }),
     });
+    // What a stopped attempt kept the provider from writing is there for others.
+    if (kind === 'abandoned')
+      control.correctPace({ tokens: this.#paceTokens() }, tokensUsed(partial, this.#open.init.inputTokens));
   }
 
   async #afterFailure(
@@ -240,6 +250,7 @@ class Journey {
     // What a stopped attempt says is our own doing; the failure before it says more.
     this.#progress.lastFailure =
       before === undefined ? { candidate, credentialId, failure, partial } : { ...before, partial };
+    if (isTransient(failure)) this.#progress.hasTransient = true;
     if (isCredentialAtFault(failure)) this.#progress.avoided(candidate.provider).add(credentialId);
     if (this.#open.stopReason !== undefined) {
       await this.stopped();
@@ -260,6 +271,7 @@ class Journey {
       retry: control.config.retry,
       hasOtherCredential: control.hasOtherCredential(avoided),
       hasOtherCandidate: this.#hasOther(candidate),
+      canRest: this.#open.init.mode === 'async',
       hasDelivered: hasContent && sink !== undefined && sink.hasDelivered,
       delivery,
       remainingMs: this.#open.remainingMs,
@@ -290,9 +302,21 @@ class Journey {
       await this.#startOver();
       return false;
     }
-    this.#progress.isPaid = true;
+    // Another credential is another target: it is charged for it when it is claimed.
+    if (!decision.isFree) this.#progress.notePaid(candidate);
     await this.#startOver();
-    return this.#pause(decision.waitMs === 0 ? 0 : decision.waitMs + TIMER_SLACK_MS);
+    return this.#pause(decision.waitMs === 0 ? 0 : this.#soonest(candidate, decision.waitMs) + TIMER_SLACK_MS);
+  }
+
+  /** Whoever waits for a gate to clear is not kept from a candidate that admits before. */
+  #soonest(candidate: Candidate, waitMs: number): number {
+    const waiting = rankNow(this.#runtime, this.#open, this.#progress).filter(({ state }) => state === 'wait');
+    const isOwnGate = waiting.some((other) => candidateKey(other.candidate) === candidateKey(candidate));
+    if (!isOwnGate) return waitMs;
+    return Math.min(
+      waitMs,
+      ...waiting.map(({ admission }) => (admission.kind === 'wait' ? admission.retryAfterMs : waitMs)),
+    );
   }
 
   /** The caller of a `restart` stream is told to discard what it has. */
@@ -319,14 +343,18 @@ class Journey {
   async #giveUp(retryAfterMs: number | undefined): Promise<boolean> {
     const last = this.#progress.lastFailure;
     if (last === undefined) throw new TypeError('expected a failed attempt before giving up');
-    if (this.#open.init.mode === 'async' && isTransient(last.failure)) {
-      return this.#pause(
-        Math.max(last.failure.retryAfterMs ?? 0, this.#progress.beginRest(this.#runtime.clock.random())),
-      );
+    if (this.#open.init.mode === 'async' && this.#mayMend(last.failure)) {
+      // What the last provider asked for keeps its own gate; another one may recover before.
+      return this.#pause(this.#progress.beginRest(this.#runtime.clock.random()));
     }
     const error = failureError(this.#open, last, retryAfterMs);
     await settle(this.#runtime, this.#open, { kind: 'failed', error });
     return true;
+  }
+
+  /** Whether another round may end better; not after an answer that is the request's own fault. */
+  #mayMend(last: Failure): boolean {
+    return isTransient(last) || (this.#progress.hasTransient && FAILURE_POLICY[last.kind].nextCandidate !== 'no');
   }
 
   /** Waits outside the queue and holds no slot. False: go on; the request is stopped by the next step if it has to be. */
@@ -371,8 +399,9 @@ function isCredentialAtFault(failure: Failure): boolean {
   return effect === 'hold-gate' || effect === 'exhaust-credential' || effect === 'count-unauthorized';
 }
 
-/** Whether waiting may help: what breakers count, and throttling. */
+/** Whether waiting may help: what breakers count, throttling, and a quota whose reset is known. */
 function isTransient(failure: Failure): boolean {
   const meaning = FAILURE_POLICY[failure.kind];
-  return meaning.breaker === 'failure' || meaning.retryHere === 'gate';
+  const isResetKnown = meaning.effect === 'exhaust-credential' && failure.retryAfterMs !== undefined;
+  return meaning.breaker === 'failure' || meaning.retryHere === 'gate' || isResetKnown;
 }

@@ -7,6 +7,8 @@ import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
 
 const WAIT_MAX_MS = 86_400_000;
+/** How long `cancel` waits for a store that fails. */
+const CANCEL_WAIT_MS = 10_000;
 
 /** @throws {SwitchgearError} `request-not-found`, `request-expired` */
 export async function readResult(
@@ -24,7 +26,11 @@ export async function readResult(
     : resultOf(requestId, open.settlement);
 }
 
-/** Cancels an open request; false when it was settled already. @throws {SwitchgearError} `request-not-found`, `request-expired` */
+/**
+ * Cancels an open request; false when it was settled already.
+ * @throws {SwitchgearError} `request-not-found`, `request-expired`; `store-unavailable` when it is stopped and that cannot be
+ * written yet
+ */
 export async function cancelRequest(runtime: Runtime, requestId: RequestId): Promise<boolean> {
   const open = runtime.open.find(requestId);
   if (open === undefined) {
@@ -32,6 +38,12 @@ export async function cancelRequest(runtime: Runtime, requestId: RequestId): Pro
     return false;
   }
   open.stop('cancelled');
+  if (!(await settledWithin(runtime.clock, open.settled, CANCEL_WAIT_MS)) && open.settlement !== undefined)
+    throw new SwitchgearError(
+      'store-unavailable',
+      `request ${requestId} has ended and the store cannot write how; ask getResult later`,
+      { requestId },
+    );
   const settlement = await open.settled;
   return settlement.status === 'cancelled';
 }

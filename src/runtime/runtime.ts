@@ -31,4 +31,6 @@ export interface Runtime {
   readonly health: HealthControl;
   readonly service: ServiceControl;
   readonly open: OpenTable;
+  /** Aborts when the grace of a stop is over, or the root gave up: nothing is worth waiting for any more. */
+  readonly ending: AbortSignal;
 }

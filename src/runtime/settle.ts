@@ -10,10 +10,7 @@ import type { OpenRequest, StopReason } from './open-request.ts';
 import type { PartSink } from './part-sink.ts';
 import type { LastFailure } from './progress.ts';
 import type { Runtime } from './runtime.ts';
-import { sleep } from './sleep.ts';
-
-const WRITE_TRIES_MAX = 3;
-const WRITE_PAUSE_MS = 100;
+import { writeSettlement } from './write-settlement.ts';
 
 export type Ending =
   | { readonly kind: 'succeeded'; readonly response: AnyResponse; readonly reasoning: string }
@@ -23,7 +20,11 @@ export type Ending =
 export async function settle(runtime: Runtime, open: OpenRequest, ending: Ending): Promise<void> {
   const settlement = settlementOf(ending);
   if (!open.settle(settlement, ending.kind === 'failed' ? ending.error : undefined)) return;
-  if (open.init.isStored) await writeSettlement(runtime, open, settlement);
+  if (open.init.isStored) {
+    runtime.open.unwritten += 1;
+    await writeSettlement(runtime, open, settlement);
+    runtime.open.unwritten -= 1;
+  }
   runtime.open.remove(open);
   endStream(open, ending);
   open.wake();
@@ -153,25 +154,6 @@ function createError(open: OpenRequest, code: ErrorCode, message: string, detail
     ...(details.param !== undefined && { param: details.param }),
     ...(details.cause !== undefined && { cause: details.cause }),
   });
-}
-
-async function writeSettlement(runtime: Runtime, open: OpenRequest, settlement: Settlement): Promise<void> {
-  const stored = withoutWireBody(settlement);
-  for (let tries = 1; tries <= WRITE_TRIES_MAX; tries++) {
-    try {
-      await runtime.store.settle(open.requestId, stored, runtime.clock.wallMs());
-      return;
-    } catch (error) {
-      runtime.announce('store.failed', { requestId: open.requestId, operation: 'settle', message: String(error) });
-      if (tries < WRITE_TRIES_MAX) await sleep(runtime.clock, WRITE_PAUSE_MS * tries);
-    }
-  }
-}
-
-function withoutWireBody(settlement: Settlement): Settlement {
-  if (settlement.status !== 'succeeded' || settlement.response.kind !== 'completion') return settlement;
-  const { wireBody: _, ...response } = settlement.response;
-  return { ...settlement, response };
 }
 
 function endStream(open: OpenRequest, ending: Ending): void {

@@ -65,22 +65,23 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Runs what is ready, then moves time to the next timer and fires it. False: no timer is due by `untilMs`, and time
-   * stands still.
+   * Moves time to the next timer, fires it and runs everything that it made ready. False: no timer is due by `untilMs`, and
+   * time stands still.
    */
   async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
-    await this.settle();
     const timer = this.#timers.peek();
     if (timer === undefined || timer.dueMs > untilMs) return false;
     this.#timers.remove(timer);
     this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
     timer.callback();
+    await this.settle();
     return true;
   }
 
   /** Moves time forward by `byMs`, firing each timer at its own moment. */
   async advance(byMs: number): Promise<void> {
     const untilMs = this.#nowMs + byMs;
+    await this.settle();
     while (await this.step(untilMs)) {
       // One step fires one timer.
     }
@@ -90,15 +91,15 @@ export class VirtualClock implements Clock {
 
   /** Moves time from timer to timer until `promise` settles. Rejects when `limitMs` pass or no timer is left. */
   async waitFor<T>(promise: Promise<T>, limitMs = 86_400_000): Promise<T> {
-    let isSettled = false;
-    const mark = () => (isSettled = true);
+    const outcome = { isSettled: false };
+    const mark = () => (outcome.isSettled = true);
     promise.then(mark, mark);
     const untilMs = this.#nowMs + limitMs;
-    for (;;) {
-      await this.settle();
-      if (isSettled) return promise;
+    await this.settle();
+    while (!outcome.isSettled) {
       if (!(await this.step(untilMs)))
         throw new Error(`expected the promise to settle within ${limitMs} virtual ms, got: nothing left to fire`);
     }
+    return promise;
   }
 }

@@ -32,7 +32,9 @@ describe('the order of the queue', () => {
   });
 
   test('is by virtual deadline: a low is overtaken by what comes within 600 s, and by nothing later', async () => {
-    await using runtime = await createTestRuntime(ONE_SLOT);
+    // The blocker stays within its own limit, so that it keeps the slot.
+    const a = { concurrency: 1, timeouts: { unstreamedMs: 800_000 } };
+    await using runtime = await createTestRuntime({ ...ONE_SLOT, providers: { a } });
     runtime.provider('a').plan(answer('blocker', { afterMs: 700_000 }));
     const promises = [runtime.service.completion(ask('blocker'))];
     const at = async (ms: number, prompt: string, priority: Priority) => {

@@ -42,10 +42,10 @@ export class BreakerModel {
   }
 
   /** Undefined: refused. */
-  claim(nowMs: number): Call | undefined {
+  claim(nowMs: number, leaseMs = LEASE_MS): Call | undefined {
     if (this.state === 'open' || this.probe !== undefined) return undefined;
     const call: Call = { generation: this.generation, isProbe: this.state === 'halfOpen', overdue: undefined };
-    if (call.isProbe) this.probe = { call, leaseUntilMs: nowMs + LEASE_MS };
+    if (call.isProbe) this.probe = { call, leaseUntilMs: nowMs + leaseMs };
     this.inFlight += 1;
     return call;
   }

@@ -1,0 +1,197 @@
+/** What the simulation found, each as the shortest story that shows it. */
+import { describe, expect, test } from 'vitest';
+import { startService } from '../../src/compose.ts';
+import { SwitchgearError } from '../../src/contract/errors.ts';
+import type { RequestStore } from '../../src/contract/records.ts';
+import type { Service } from '../../src/contract/service.ts';
+import { sleep } from '../../src/runtime/sleep.ts';
+import { MemoryStore } from '../../src/stores/memory.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { answer, fail, hang, ScriptedProvider } from '../support/scripted-provider.ts';
+import { createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
+
+const HOUR_MS = 3_600_000;
+
+describe('a call that never ends', () => {
+  test('holds its slot no longer than its own limit, although nobody else could take the request', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
+    runtime.provider('a').plan(hang(), answer('fine'));
+    const stuck = rejection(runtime.service.completion(HELLO));
+    await runtime.clock.advance(1);
+    const next = await runtime.complete();
+    expect(next.text).toBe('fine');
+    expect(next.latency.queuedMs).toBeGreaterThan(59_000);
+    expect(next.latency.queuedMs).toBeLessThan(61_000);
+    expect((await runtime.run(stuck)).code).toBe('timeout');
+    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
+  test('does not keep the probe of a half-open breaker waiting', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 2 } } });
+    const provider = runtime.provider('a');
+    provider.plan(hang(), hang(), fail('upstream-error'), fail('upstream-error'), fail('upstream-error'));
+    provider.always = fail('upstream-error');
+    const hung = [1, 2].map(() => rejection(runtime.service.completion(HELLO)));
+    await runtime.clock.advance(61_000);
+    while (runtime.service.providerStates()['a']?.breaker.state === 'closed')
+      await runtime.failure(runtime.service.completion(HELLO));
+    provider.always = answer('back');
+    await runtime.clock.advance(20_000);
+    expect((await runtime.complete()).text).toBe('back');
+    for (const error of hung) expect((await runtime.run(error)).code).toBe('timeout');
+  });
+
+  test('costs a submitted request ten minutes and not its day', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: {} } });
+    runtime.provider('a').plan(hang(), answer('at last'));
+    const requestId = await runtime.service.completionAsync(HELLO);
+    await runtime.clock.advance(HOUR_MS / 4);
+    const result = await runtime.service.getResult(requestId);
+    expect(result).toMatchObject({ status: 'succeeded', response: { text: 'at last' } });
+  });
+});
+
+describe('a store that fails', () => {
+  test('for longer than a few tries loses no end: it is told once it is written', async () => {
+    await using world = await createStoreWorld();
+    world.fails.settle = 'before';
+    const requestId = await world.service.completionAsync(HELLO);
+    await world.clock.advance(60_000);
+    expect(await world.service.getResult(requestId)).toEqual({ requestId, status: 'running' });
+    delete world.fails.settle;
+    await world.clock.advance(20_000);
+    expect(await world.service.getResult(requestId)).toMatchObject({ status: 'succeeded' });
+    expect(world.provider.attempts).toHaveLength(1);
+  });
+
+  test('at the end of the service is given up after a few tries, and the stop ends', async () => {
+    await using world = await createStoreWorld();
+    world.fails.settle = 'before';
+    await world.service.completionAsync(HELLO);
+    await world.clock.advance(60_000);
+    await world.clock.waitFor(world.service.stop({ graceMs: 1_000 }), 10_000);
+    expect(world.clock.pendingTimers).toBe(0);
+  });
+
+  test('takes up room in the queue while ends cannot be written, so that memory stays bounded', async () => {
+    await using world = await createStoreWorld({ queueDepthMax: 3 });
+    world.fails.settle = 'before';
+    const submit = () => world.service.completionAsync(HELLO);
+    for (let index = 0; index < 3; index++) {
+      await submit();
+      await world.clock.advance(100);
+    }
+    await expect(submit()).rejects.toMatchObject({ code: 'queue-full' });
+    delete world.fails.settle;
+    await world.clock.advance(20_000);
+    await expect(submit()).resolves.toMatch(/^req_/);
+  });
+
+  test('makes a cancellation that cannot be written say so', async () => {
+    await using world = await createStoreWorld();
+    world.provider.always = hang();
+    const requestId = await world.service.completionAsync(HELLO);
+    await world.clock.advance(10);
+    world.fails.settle = 'before';
+    expect(await world.clock.waitFor(rejection(world.service.cancel(requestId)))).toMatchObject({
+      code: 'store-unavailable',
+    });
+    delete world.fails.settle;
+    await world.clock.advance(20_000);
+    expect(await world.service.getResult(requestId)).toMatchObject({ status: 'cancelled' });
+  });
+
+  test('after it stored a request did store it: the submission is acknowledged and answered', async () => {
+    await using world = await createStoreWorld();
+    world.fails.insert = 'after';
+    const requestId = await world.service.completionAsync(HELLO);
+    await world.clock.advance(1_000);
+    expect(await world.service.getResult(requestId)).toMatchObject({ status: 'succeeded' });
+  });
+
+  test('and cannot say whether it stored a request leaves it to whoever comes back with the key', async () => {
+    await using world = await createStoreWorld();
+    world.fails.insert = 'after';
+    world.fails.load = 'before';
+    const submit = () => world.service.completionAsync(HELLO, { idempotencyKey: 'k' });
+    await expect(submit()).rejects.toMatchObject({ code: 'store-unavailable' });
+    await world.clock.advance(HOUR_MS);
+    expect(world.provider.attempts).toHaveLength(0);
+    delete world.fails.insert;
+    delete world.fails.load;
+    const ids = await Promise.all([submit(), submit()]);
+    expect(new Set(ids).size).toBe(1);
+    await world.clock.advance(1_000);
+    expect(await world.service.getResult(ids[0] ?? '')).toMatchObject({ status: 'succeeded' });
+    expect(world.provider.attempts).toHaveLength(1);
+  });
+
+  test('while a key is being stored keeps whoever comes with the same key waiting for the truth', async () => {
+    await using world = await createStoreWorld();
+    world.fails.insert = 'after';
+    world.fails.load = 'before';
+    world.slowMs = 500;
+    const first = rejection(world.service.completionAsync(HELLO, { idempotencyKey: 'k' }));
+    await world.clock.advance(250);
+    delete world.fails.insert;
+    const second = world.service.completionAsync(HELLO, { idempotencyKey: 'k' });
+    await world.clock.advance(600);
+    delete world.fails.load;
+    expect(await world.clock.waitFor(first)).toMatchObject({ code: 'store-unavailable' });
+    const requestId = await world.clock.waitFor(second);
+    await world.clock.advance(10_000);
+    expect(await world.clock.waitFor(world.service.getResult(requestId))).toMatchObject({ status: 'succeeded' });
+  });
+});
+
+type Failing = Partial<Record<'insert' | 'load' | 'settle', 'before' | 'after'>>;
+
+interface StoreWorld extends AsyncDisposable {
+  readonly service: Service;
+  readonly clock: VirtualClock;
+  readonly provider: ScriptedProvider;
+  readonly fails: Failing;
+  slowMs: number;
+}
+
+/** A service whose store fails as it is told, before or after an operation had its effect. */
+async function createStoreWorld(options: { readonly queueDepthMax?: number } = {}): Promise<StoreWorld> {
+  const clock = new VirtualClock();
+  const provider = new ScriptedProvider('a', clock);
+  const memory = new MemoryStore({ clock, resultTtlMs: HOUR_MS * 24 });
+  const fails: Failing = {};
+  const world = { slowMs: 0 };
+  const run = async <Value>(operation: keyof Failing, act: () => Promise<Value>): Promise<Value> => {
+    const failing = fails[operation];
+    if (world.slowMs > 0) await sleep(clock, world.slowMs);
+    if (failing === 'before') throw new SwitchgearError('store-unavailable', 'scripted');
+    const value = await act();
+    if (failing === 'after') throw new SwitchgearError('store-unavailable', 'scripted');
+    return value;
+  };
+  const store: RequestStore = {
+    insert: (record) => run('insert', () => memory.insert(record)),
+    load: (requestId) => run('load', () => memory.load(requestId)),
+    settle: (...end) => run('settle', () => memory.settle(...end)),
+    markRunning: (requestId) => memory.markRunning(requestId),
+    markQueued: (requestId) => memory.markQueued(requestId),
+    addAttempt: (requestId, attempt) => memory.addAttempt(requestId, attempt),
+    close: () => memory.close(),
+  };
+  const service = await startService(
+    {
+      service: { queueDepthMax: options.queueDepthMax ?? 100 },
+      providers: { a: { adapter: 'scripted', apiKey: 'none', models: ['m'], health: { intervalMs: 86_400_000 } } },
+    },
+    { clock, store, adapters: { scripted: provider.createAdapter } },
+  );
+  return Object.assign(world, {
+    service,
+    clock,
+    provider,
+    fails,
+    [Symbol.asyncDispose]: async () => {
+      await clock.waitFor(service.stop({ graceMs: 0 }));
+    },
+  });
+}
