@@ -8,31 +8,32 @@ import type { Credential, ProviderConfig } from '../contract/config.ts';
 import type { ProviderState } from '../contract/state.ts';
 import type { Admission } from '../policy/rank.ts';
 import { type PaceRequest, PacingBuckets } from './pacing-buckets.ts';
-import {
-  chargeFailover,
-  createRetryBucket,
-  creditFirstAttempt,
-  payForRetry,
-  type RetryBucket,
-} from '../policy/retry.ts';
 import { countWindow, rollWindow } from '../policy/window.ts';
 import { Actor, type BeforeEvent } from './actor.ts';
+import { admissionOf, createWait } from './admission.ts';
 import type { Announce } from './announce.ts';
+import { isBlocked, nextCredential, pickCredential } from './credentials.ts';
 import { Mailbag } from './mailbag.ts';
 import { createProviderMachine, type ProviderMachine } from './provider.ts';
 import {
   createProviderMemory,
-  gateWaitMs,
   type Permit,
-  pickCredential,
   type ProviderMemory,
   removePermit,
   type Report,
 } from './provider-memory.ts';
 import type { Registry } from './registry.ts';
+import { RetryBuckets } from './retry-buckets.ts';
 
 /** What a request is told to wait when the actor is down and its supervisor will restart it. */
 const RESTART_WAIT_MS = 1_000;
+
+/**
+ * How a claim is booked with the retry budget of its credential: the first attempt of a request earns, going over to another
+ * target is charged and never refused, and the first attempt of a later round at a target that was asked before is a retry
+ * like any other. Nothing is booked for what was paid for in advance.
+ */
+export type Booking = 'first' | 'failover' | 'repeat' | 'none';
 
 export interface ClaimRequest {
   readonly model: string;
@@ -42,12 +43,22 @@ export interface ClaimRequest {
   /** Credentials that already failed this request. */
   readonly avoid: ReadonlySet<string>;
   readonly pace: PaceRequest;
+  /** Left out: `none`. */
+  readonly booking?: Booking;
 }
 
 export type ClaimResult =
-  | { readonly kind: 'claimed'; readonly permit: Permit; readonly credential: Credential }
+  | {
+      readonly kind: 'claimed';
+      readonly permit: Permit;
+      readonly credential: Credential;
+      /** It cost a retry that is given back when the attempt is answered. */
+      readonly isRefundable: boolean;
+    }
   /** Pacing: ask again after `waitMs`. */
   | { readonly kind: 'paced'; readonly waitMs: number }
+  /** A repeat that the retry budget does not allow now. */
+  | { readonly kind: 'unaffordable' }
   | { readonly kind: 'refused'; readonly admission: Admission };
 
 export interface ProviderControlDeps {
@@ -69,7 +80,7 @@ export class ProviderControl {
   readonly #changeListeners = new Set<() => void>();
   readonly #paceListeners = new Set<() => void>();
   readonly #mailbag: Mailbag<ProviderMachine>;
-  readonly #retryBuckets = new Map<string, RetryBucket>();
+  readonly #retryBuckets: RetryBuckets;
   #pacing: PacingBuckets;
   #memory: ProviderMemory;
   #permitSequence = 0;
@@ -85,6 +96,7 @@ export class ProviderControl {
     });
     this.#memory = createProviderMemory(deps.config, deps.clock.nowMs());
     this.#pacing = new PacingBuckets(deps.config.rateLimit);
+    this.#retryBuckets = new RetryBuckets(deps.clock);
   }
 
   get config(): ProviderConfig {
@@ -140,32 +152,9 @@ export class ProviderControl {
     if (this.#isDown)
       return { kind: 'never', reason: 'its actor kept crashing and was given up; revive it with supervisor.restart' };
     const actor = this.#mailbag.actor();
-    if (actor === undefined) return wait('restarting', RESTART_WAIT_MS);
-    if (actor.isSuspended) return wait('suspended', RESTART_WAIT_MS);
-    return this.#admissionOf(this.#memory, model);
-  }
-
-  #admissionOf(memory: ProviderMemory, model: string): Admission {
-    const nowMs = this.#deps.clock.nowMs();
-    const gateMs = gateWaitMs(memory, nowMs);
-    if (gateMs === undefined) return { kind: 'never', reason: describeBlocked(memory) };
-    const quarantinedMs = (memory.quarantine[model] ?? 0) - nowMs;
-    if (quarantinedMs > 0) {
-      return {
-        kind: 'never',
-        reason: `the provider does not know model ${model}; asked again in ${Math.ceil(quarantinedMs / 1000)} s`,
-      };
-    }
-    if (memory.breaker === 'open') {
-      return {
-        ...wait('open', Math.max(memory.openUntilMs - nowMs, gateMs)),
-        canForceProbe: !memory.isForcedProbeUsed && gateMs === 0,
-      };
-    }
-    if (memory.probe !== undefined) return wait('probing', Math.max(0, memory.probe.leaseUntilMs - nowMs));
-    if (gateMs > 0) return wait('held', gateMs);
-    const { limit } = memory.limit;
-    return { kind: 'ready', isRamping: limit < memory.config.concurrency && memory.permits.size >= limit };
+    if (actor === undefined) return createWait('restarting', RESTART_WAIT_MS);
+    if (actor.isSuspended) return createWait('suspended', RESTART_WAIT_MS);
+    return admissionOf(this.#memory, model, this.#deps.clock.nowMs());
   }
 
   /** Takes a permit, a credential and pacing tokens in one synchronous step (R3), or takes nothing. */
@@ -177,10 +166,13 @@ export class ProviderControl {
     }
     if (admission.kind !== 'ready') return { kind: 'refused', admission };
     const nowMs = this.#deps.clock.nowMs();
-    const picked = pickCredential(this.#memory, request.avoid, nowMs);
+    const picked = pickCredential(this.#memory.credentials, request.avoid, nowMs);
     const credential = this.config.credentials.find((candidate) => candidate.id === picked?.id);
     if (picked === undefined || credential === undefined)
-      return { kind: 'refused', admission: wait('held', gateWaitMs(this.#memory, nowMs) ?? RESTART_WAIT_MS) };
+      return { kind: 'refused', admission: createWait('held', RESTART_WAIT_MS) };
+    // The breaker rations its probes itself.
+    const isRefundable = request.booking === 'repeat' && this.#memory.breaker !== 'halfOpen';
+    if (isRefundable && !this.#retryBuckets.affords(credential.id)) return { kind: 'unaffordable' };
     const paceWaitMs = this.#pacing.take(request.pace, nowMs);
     if (paceWaitMs > 0) return { kind: 'paced', waitMs: paceWaitMs };
     const permit: Permit = {
@@ -193,9 +185,22 @@ export class ProviderControl {
     };
     if (!this.#mailbag.tellNow({ type: 'permit.claimed', permit })) {
       this.#pacing.giveBack(request.pace);
-      return { kind: 'refused', admission: wait('restarting', RESTART_WAIT_MS) };
+      return { kind: 'refused', admission: createWait('restarting', RESTART_WAIT_MS) };
     }
-    return { kind: 'claimed', permit, credential };
+    if (request.booking === 'first' || request.booking === 'failover') this.bookAttempt(credential.id, request.booking);
+    if (isRefundable) this.bookAttempt(credential.id, 'retry');
+    return { kind: 'claimed', permit, credential, isRefundable };
+  }
+
+  /** Whether what was claimed a moment ago would be admitted still: same generation, and a credential that is neither held nor blocked. */
+  isStillAdmitted(permit: Permit): boolean {
+    const credential = this.#memory.credentials.find(({ id }) => id === permit.credentialId);
+    return (
+      permit.generation === this.#memory.generation &&
+      credential?.version === permit.credentialVersion &&
+      credential.blocked === undefined &&
+      credential.heldUntilMs <= this.#deps.clock.nowMs()
+    );
   }
 
   /** Tells the actor what became of an attempt. Every permit is reported exactly once. */
@@ -230,24 +235,18 @@ export class ProviderControl {
 
   /** Whether another credential than those in `avoid` could be used at once. */
   hasOtherCredential(avoid: ReadonlySet<string>): boolean {
-    const picked = pickCredential(this.#memory, avoid, this.#deps.clock.nowMs());
+    const picked = pickCredential(this.#memory.credentials, avoid, this.#deps.clock.nowMs());
     return picked !== undefined && !avoid.has(picked.id);
   }
 
   /** Books an attempt with the credential's retry budget; false when a retry is not affordable now. */
   bookAttempt(credentialId: string, kind: 'first' | 'failover' | 'retry'): boolean {
-    const nowMs = this.#deps.clock.nowMs();
-    const bucket = this.#retryBuckets.get(credentialId) ?? createRetryBucket(nowMs);
-    if (kind !== 'retry') {
-      this.#retryBuckets.set(
-        credentialId,
-        kind === 'first' ? creditFirstAttempt(bucket, nowMs) : chargeFailover(bucket, nowMs),
-      );
-      return true;
-    }
-    const paid = payForRetry(bucket, nowMs);
-    this.#retryBuckets.set(credentialId, paid.bucket);
-    return paid.isPaid;
+    return this.#retryBuckets.book(credentialId, kind);
+  }
+
+  /** Gives back what a repeat had cost, because it was answered: only what fails uses up the budget. */
+  refundRepeat(credentialId: string): void {
+    this.#retryBuckets.refund(credentialId);
   }
 
   /** Slots the lane may use. */
@@ -271,10 +270,10 @@ export class ProviderControl {
         nextProbeAt:
           memory.breaker === 'open' ? Math.round(this.#deps.clock.wallMs() + Math.max(0, untilProbeMs)) : undefined,
       },
-      gate: (gateWaitMs(memory, nowMs) ?? 0) > 0 ? 'held' : 'clear',
+      gate: (nextCredential(memory.credentials, nowMs)?.waitMs ?? 0) > 0 ? 'held' : 'clear',
       credentials: memory.credentials.map((credential) => {
         const heldForMs = Math.max(0, Math.round(credential.heldUntilMs - nowMs));
-        if (credential.blocked !== undefined)
+        if (isBlocked(credential, nowMs))
           return { id: credential.id, state: credential.blocked === 'unauthorized' ? 'disabled' : 'exhausted' };
         return heldForMs > 0 ? { id: credential.id, state: 'held', heldForMs } : { id: credential.id, state: 'usable' };
       }),
@@ -309,16 +308,4 @@ export class ProviderControl {
       for (const listener of this.#changeListeners) listener();
     });
   }
-}
-
-function wait(
-  reason: Extract<Admission, { kind: 'wait' }>['reason'],
-  retryAfterMs: number,
-): Extract<Admission, { kind: 'wait' }> {
-  return { kind: 'wait', reason, retryAfterMs, canForceProbe: false };
-}
-
-function describeBlocked(memory: ProviderMemory): string {
-  const reasons = memory.credentials.map((credential) => `${credential.id} ${credential.blocked ?? 'usable'}`);
-  return `no usable credential (${reasons.join(', ')}); set a working key and reload, or restart the provider`;
 }

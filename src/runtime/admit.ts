@@ -7,15 +7,15 @@ import { SwitchgearError } from '../contract/errors.ts';
 import type { InsertResult, RequestRecord } from '../contract/records.ts';
 import type { ParsedRequest, RequestOptions } from '../contract/request.ts';
 import type { RequestId } from '../contract/response.ts';
-import { queueKey } from '../policy/order.ts';
+import { type QueueKey, queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
 import { estimateInputTokens } from './estimate.ts';
 import { OpenRequest, type OpenRequestInit } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
 import type { Runtime } from './runtime.ts';
+import { QUEUE_FULL_RETRY_MS } from './settle.ts';
 
 const TENANT_DEFAULT = 'default';
-const QUEUE_FULL_RETRY_MS = 1_000;
 const SUGGESTIONS_MAX = 8;
 
 export type Mode = 'sync' | 'async' | 'stream';
@@ -31,8 +31,8 @@ export type Admitted =
   | { readonly kind: 'new'; readonly open: OpenRequest }
   | { readonly kind: 'known'; readonly requestId: RequestId };
 
-/** What is decided of a request before its place in the queue is. */
-type OpenParts = Omit<OpenRequestInit, 'inputTokens' | 'key' | 'sink'>;
+/** What is known of a request; the rest follows from it. */
+type OpenParts = Omit<OpenRequestInit, 'inputTokens' | 'sink'>;
 
 export class Door {
   readonly #runtime: Runtime;
@@ -78,13 +78,16 @@ export class Door {
       );
     const candidates = this.resolve(request.model, options.fallbacks);
     const config = this.#runtime.config().service;
-    this.#checkDepth(config.queueDepthMax);
+    const priority = options.priority ?? 'normal';
+    const key = queueKey(priority, this.#runtime.clock.nowMs(), this.#sequence++);
+    this.#makeRoom(config.queueDepthMax, key);
     return this.#open({
       requestId: this.#nextId(),
       mode,
       request,
       candidates,
-      priority: options.priority ?? 'normal',
+      priority,
+      key,
       tenant: options.tenant ?? TENANT_DEFAULT,
       tags: options.tags ?? {},
       delivery: options.delivery ?? config.delivery,
@@ -118,20 +121,24 @@ export class Door {
 
   #open(parts: OpenParts): OpenRequest {
     const { clock } = this.#runtime;
-    const { request, priority, mode } = parts;
+    const { request, mode } = parts;
     const init = {
       ...parts,
       inputTokens: estimateInputTokens(request),
-      key: queueKey(priority, clock.nowMs(), this.#sequence++),
       sink: mode === 'stream' ? new PartSink() : undefined,
     };
     return new OpenRequest(init, clock);
   }
 
-  #checkDepth(depthMax: number): void {
-    const { waiting, unwritten } = this.#runtime.open;
-    const held = waiting + unwritten + this.#entering.size;
-    if (held >= depthMax) throw queueFull(`${held} requests are waiting already`);
+  /** When the queue is full, whoever would be served last gives way, unless somebody waits for it. */
+  #makeRoom(depthMax: number, key: QueueKey): void {
+    const { open: table } = this.#runtime;
+    const held = table.waiting + table.unwritten + this.#entering.size;
+    if (held < depthMax) return;
+    // Those given up stay in memory until the store has written it, so their number is bounded too.
+    const evicted = table.unwritten < depthMax ? table.evict(key) : undefined;
+    if (evicted === undefined) throw queueFull(`${held} requests are waiting already`);
+    evicted.stop('evicted');
   }
 
   /** Stores a request and enters it; one that is not new is forgotten. */

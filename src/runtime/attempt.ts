@@ -56,6 +56,8 @@ export type AttemptOutcome =
       readonly failure: Failure;
       /** What had arrived; undefined when no content had. */
       readonly partial: { readonly text: string; readonly usage: Usage } | undefined;
+      /** What the provider had written by then, for the bill; undefined when no content had arrived. */
+      readonly written: { readonly text: string; readonly usage: Usage } | undefined;
       readonly durationMs: number;
     };
 
@@ -113,7 +115,9 @@ class AttemptRun {
     try {
       return await this.#raceAbort(() => this.#ask());
     } catch (error) {
-      return this.#failed(this.#explain(error));
+      // The answer was whole; what broke off was only to follow it.
+      const reply = this.#context.open.stopReason === undefined ? this.#collector.reply() : undefined;
+      return reply === undefined ? this.#failed(this.#explain(error)) : this.#answered(reply);
     }
   }
 
@@ -262,12 +266,13 @@ class AttemptRun {
   }
 
   #failed(failure: Failure): AttemptOutcome {
-    const { text, usage, hasContent } = this.#collector;
+    const { text, written, usage, hasContent } = this.#collector;
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
     return {
       kind: 'failed',
       failure: scrubFailure(failure, this.#context.credential),
       partial: hasContent ? { text, usage } : undefined,
+      written: hasContent ? { text: written, usage } : undefined,
       durationMs,
     };
   }

@@ -59,6 +59,12 @@ export class Collector {
     return this.#reasoning.join('');
   }
 
+  /** All that the model wrote and will be billed for, whether or not it is part of the answer. */
+  get written(): string {
+    const calls = this.#toolCalls.map((call) => `${call.name} ${call.arguments}`);
+    return [...this.#reasoning, ...this.#text, ...this.#refusal, ...calls].join('');
+  }
+
   get usage(): Usage {
     return this.#usage;
   }

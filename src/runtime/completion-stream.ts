@@ -17,6 +17,8 @@ export interface StreamSource {
 export class LiveStream implements CompletionStream {
   readonly #source: StreamSource;
   #isRead = false;
+  /** The reader has all there is. */
+  #isDone = false;
 
   constructor(source: StreamSource) {
     this.#source = source;
@@ -47,23 +49,27 @@ export class LiveStream implements CompletionStream {
     if (this.#isRead)
       throw new SwitchgearError('invalid-request', 'expected a stream to be read once, got: a second reader');
     this.#isRead = true;
-    return this.#parts();
+    const parts = this.#parts();
+    return {
+      next: () => parts.next(),
+      return: () => {
+        // The generator would end only after the part that is being waited for, which may never come.
+        if (!this.#isDone) this.cancel();
+        return parts.return();
+      },
+    };
   }
 
   async *#parts(): AsyncGenerator<StreamPart, void> {
-    let isDone = false;
     try {
       for (;;) {
         const part = await this.#source.sink.next();
-        if (part === undefined) {
-          isDone = true;
-          return;
-        }
-        if (part.type === 'finish') isDone = true;
+        if (part === undefined || part.type === 'finish') this.#isDone = true;
+        if (part === undefined) return;
         yield part;
       }
     } finally {
-      if (!isDone) this.cancel();
+      if (!this.#isDone) this.cancel();
     }
   }
 }

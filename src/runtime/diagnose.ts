@@ -35,7 +35,7 @@ export function explainCandidates(runtime: Runtime, target: RankTarget): readonl
     provider: entry.candidate.provider,
     model: entry.candidate.model,
     usable: entry.state === 'ready',
-    reasons: [...entry.reasons],
+    reasons: [...entry.reasons, ...entry.background],
   }));
 }
 
@@ -74,9 +74,11 @@ export async function checkProvider(runtime: Runtime, name: string): Promise<Che
   if (failure === undefined) return { provider: name, verdict: 'passed' };
   const { breaker, code } = FAILURE_POLICY[failure.kind];
   runtime.announce('check.failed', { provider: name, kind: failure.kind, message: failure.message });
-  if (breaker !== 'failure') return { provider: name, verdict: 'inconclusive', message: failure.message, code };
-  provider.control.checkFailed(failure.message);
-  return { provider: name, verdict: 'unreachable', message: failure.message, code };
+  // Beside the errors of calls it would be taken for one.
+  const message = `health check: ${failure.message}`;
+  if (breaker !== 'failure') return { provider: name, verdict: 'inconclusive', message, code };
+  provider.control.checkFailed(message);
+  return { provider: name, verdict: 'unreachable', message, code };
 }
 
 /** One cheap real call, booked in the ledger and hidden from the breaker. */

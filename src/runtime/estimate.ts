@@ -18,14 +18,14 @@ export function estimateInputTokens(request: ParsedRequest): number {
 
 /** The usage to book for an answer that broke: what the provider told, else an estimate of what had arrived. */
 export function estimatePartialUsage(
-  partial: { readonly text: string; readonly usage: Usage },
+  written: { readonly text: string; readonly usage: Usage },
   inputTokens: number,
 ): Usage {
-  const arrived = Math.ceil(estimateTokenCount(partial.text) * ABORT_MARGIN);
+  const arrived = Math.ceil(estimateTokenCount(written.text) * ABORT_MARGIN);
   return {
-    ...partial.usage,
-    inputTokens: partial.usage.inputTokens ?? inputTokens,
-    outputTokens: Math.max(partial.usage.outputTokens ?? 0, arrived),
+    ...written.usage,
+    inputTokens: written.usage.inputTokens ?? inputTokens,
+    outputTokens: Math.max(written.usage.outputTokens ?? 0, arrived),
   };
 }
 
@@ -48,4 +48,14 @@ function partTokens(part: ContentPart): number {
     case 'wire':
       return IMAGE_TOKENS;
   }
+}
+
+/** Tokens that an attempt which was stopped had used, for pacing: its input, and what had arrived. */
+export function tokensUsed(
+  written: { readonly text: string; readonly usage: Usage } | undefined,
+  inputTokens: number,
+): number {
+  if (written === undefined) return inputTokens;
+  const usage = estimatePartialUsage(written, inputTokens);
+  return (usage.inputTokens ?? inputTokens) + (usage.outputTokens ?? 0);
 }

@@ -137,6 +137,9 @@ export class Lane {
         this.#standStill(waiter, result.waitMs);
         this.enter(waiter);
         return;
+      case 'unaffordable':
+        waiter.reroute();
+        return;
       case 'refused':
         // The lane must stand still before anybody enters it again, or p-queue serves the same waiter on its own stack.
         this.refresh();

@@ -34,7 +34,7 @@ import {
 } from './parse-arguments.ts';
 import { parseCompletion, parseEmbedding, parseOptions } from './parse-request.ts';
 import { runRequest } from './path.ts';
-import { cancelRequest, loadRecord, readResult } from './results.ts';
+import { cancelRequest, loadRecord, readResult, settledWhileWatched } from './results.ts';
 import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
 
@@ -271,7 +271,7 @@ export class LiveService implements Service {
     { signal, timeoutMs = this.#runtime.config().service.timeoutMs }: RequestOptions,
   ): Promise<AnyResponse> {
     const open = this.#runtime.open.find(requestId);
-    if (open !== undefined) await settledWithin(this.#runtime.clock, open.settled, timeoutMs, signal);
+    if (open !== undefined) await settledWhileWatched(this.#runtime, open, timeoutMs, signal);
     if (open?.settlement !== undefined) return outcomeOf(open);
     if (signal?.aborted === true)
       throw new SwitchgearError('cancelled', 'the request was cancelled because its caller left', { requestId });

@@ -12,7 +12,7 @@ import type { QueueKey } from '../policy/order.ts';
 import type { PartSink } from './part-sink.ts';
 
 /** Why the work of a request is being stopped. */
-export type StopReason = 'deadline' | 'caller-left' | 'cancelled' | 'shutdown';
+export type StopReason = 'deadline' | 'caller-left' | 'cancelled' | 'evicted' | 'shutdown';
 
 export interface OpenRequestInit {
   readonly requestId: RequestId;

@@ -1,10 +1,28 @@
-/** The table of open requests, in the order they were admitted. It counts who waits, which is what the queue's bound is about. */
+/**
+ * The table of open requests, in the order they were admitted. It counts who waits, which is what the queue's bound is about,
+ * and it knows whom to give up when that bound is reached: the request with the largest key that nobody waits on.
+ */
 import type { RequestId } from '../contract/response.ts';
+import { compareKeys, type QueueKey } from '../policy/order.ts';
+import { IndexedHeap } from './indexed-heap.ts';
 import type { OpenRequest } from './open-request.ts';
+
+interface Unwatched {
+  readonly id: RequestId;
+  readonly open: OpenRequest;
+}
 
 export class OpenTable {
   readonly #open = new Map<RequestId, OpenRequest>();
   readonly #emptyWaiters = new Set<() => void>();
+  /** How many wait for the result of a submitted request, where anybody does. */
+  readonly #watchers = new Map<RequestId, number>();
+  /** Queued, and nobody would notice at once if they were given up; the largest key first. */
+  readonly #unwatched = new IndexedHeap<Unwatched>(
+    (left, right) => compareKeys(left.open.init.key, right.open.init.key) > 0,
+  );
+  /** Given up; they have no place in the queue any more. */
+  readonly #evicted = new Set<RequestId>();
   #waiting = 0;
   /** How many have ended and wait for the store to write it. */
   unwritten = 0;
@@ -21,6 +39,7 @@ export class OpenTable {
   add(open: OpenRequest): void {
     this.#open.set(open.requestId, open);
     this.#waiting += 1;
+    this.#refresh(open);
   }
 
   find(requestId: RequestId): OpenRequest | undefined {
@@ -30,12 +49,15 @@ export class OpenTable {
   mark(open: OpenRequest, status: 'queued' | 'running'): void {
     if (open.status === status) return;
     open.status = status;
-    this.#waiting += status === 'queued' ? 1 : -1;
+    if (!this.#evicted.has(open.requestId)) this.#waiting += status === 'queued' ? 1 : -1;
+    this.#refresh(open);
   }
 
   remove(open: OpenRequest): void {
     if (!this.#open.delete(open.requestId)) return;
-    if (open.status === 'queued') this.#waiting -= 1;
+    const wasEvicted = this.#evicted.delete(open.requestId);
+    if (open.status === 'queued' && !wasEvicted) this.#waiting -= 1;
+    this.#unwatched.remove(open.requestId);
     if (this.#open.size > 0) return;
     for (const wake of this.#emptyWaiters) wake();
     this.#emptyWaiters.clear();
@@ -45,11 +67,50 @@ export class OpenTable {
     return [...this.#open.values()];
   }
 
+  /** Somebody waits for the result of a request, until the function that is given back is called. */
+  watch(open: OpenRequest): () => void {
+    const { requestId } = open;
+    this.#watchers.set(requestId, (this.#watchers.get(requestId) ?? 0) + 1);
+    this.#refresh(open);
+    return () => {
+      const left = (this.#watchers.get(requestId) ?? 1) - 1;
+      if (left === 0) this.#watchers.delete(requestId);
+      else this.#watchers.set(requestId, left);
+      this.#refresh(open);
+    };
+  }
+
+  /** Takes the place of a request whose key is larger than `key` and that nobody waits on, and gives it; it is to be stopped. */
+  evict(key: QueueKey): OpenRequest | undefined {
+    for (;;) {
+      const last = this.#unwatched.first?.open;
+      if (last === undefined || compareKeys(last.init.key, key) <= 0) return undefined;
+      this.#unwatched.remove(last.requestId);
+      // Whoever is about to end anyway makes room soon.
+      if (last.signal.aborted || last.settlement !== undefined) continue;
+      this.#evicted.add(last.requestId);
+      this.#waiting -= 1;
+      return last;
+    }
+  }
+
   /** Resolves when no request is open. */
   whenEmpty(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#emptyWaiters.add(resolve);
     });
+  }
+
+  #refresh(open: OpenRequest): void {
+    const { requestId, status, init } = open;
+    const isUnwatched =
+      this.#open.has(requestId) &&
+      status === 'queued' &&
+      init.mode === 'async' &&
+      !this.#watchers.has(requestId) &&
+      !this.#evicted.has(requestId);
+    if (!isUnwatched) this.#unwatched.remove(requestId);
+    else if (!this.#unwatched.has(requestId)) this.#unwatched.add({ id: requestId, open });
   }
 }

@@ -19,6 +19,8 @@ const KEY_LENGTH_MAX = 255;
 const INPUTS_MAX = 2_048;
 
 const wireFields = z.strictObject({ wire: z.string(), fields: z.record(z.string(), z.unknown()) }).optional();
+const headerValue = z.string().regex(/^[\x20-\x7e]{1,1024}$/, 'printable ASCII of at most 1024 characters');
+const featureHeaders = z.record(z.string(), headerValue).optional();
 const contentPart = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('text'), text: z.string(), wireFields }),
   z.strictObject({
@@ -97,6 +99,7 @@ const completionSchema = z.strictObject({
   providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
   metadata: z.record(z.string(), z.string()).optional(),
   wireFields,
+  featureHeaders,
 });
 
 const embeddingSchema = z.strictObject({
@@ -104,6 +107,7 @@ const embeddingSchema = z.strictObject({
   input: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(INPUTS_MAX)]),
   dimensions: z.int().min(1).optional(),
   wireFields,
+  featureHeaders,
 });
 
 const optionsSchema = z.strictObject({

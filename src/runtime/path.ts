@@ -9,7 +9,7 @@ import { SwitchgearError } from '../contract/errors.ts';
 import type { Booking, ClaimResult } from '../actors/provider-control.ts';
 import { decide, type Decision } from '../policy/decide.ts';
 import { gateHoldMs } from '../policy/retry.ts';
-import { candidateKey } from '../policy/rank.ts';
+import { candidateKey, shortestWaitMs } from '../policy/rank.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
 import { attempt, attemptLimitMs, type AttemptOutcome } from './attempt.ts';
@@ -142,6 +142,8 @@ class Journey {
   }
 
   async #useSlot(slot: Slot, candidate: Candidate): Promise<boolean> {
+    await this.#mark('running');
+    if (!this.#confirm(slot, candidate)) return false;
     const outcome = await this.#tryOnce(slot, candidate);
     if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
     const { clock } = this.#runtime;
@@ -152,6 +154,18 @@ class Journey {
       reasoning: outcome.kind === 'answered' ? outcome.reasoning : '',
     });
     return true;
+  }
+
+  /** A slow store leaves time between claim and sending; what a 429 or a failure forbade meanwhile is not sent. */
+  #confirm(slot: Slot, candidate: Candidate): boolean {
+    const { permit, credential, isRefundable } = slot.claimed;
+    const { control } = this.#provider(candidate);
+    if (control.isStillAdmitted(permit)) return true;
+    control.report(permit, { verdict: 'neutral', effect: 'none', model: candidate.model });
+    control.correctPace({ tokens: this.#paceTokens() }, 0);
+    if (isRefundable) control.refundRepeat(credential.id);
+    slot.release();
+    return false;
   }
 
   /** One attempt with its slot; reports it to breaker, ledger and health whatever came of it. */
@@ -175,7 +189,6 @@ class Journey {
     const { permit, credential } = slot.claimed;
     this.#progress.countAttempt(candidate);
     open.asked = target(candidate);
-    await this.#mark('running');
     runtime.announce('attempt.started', {
       requestId: open.requestId,
       ...target(candidate),
@@ -223,7 +236,7 @@ class Journey {
         control.correctPace({ tokens: this.#paceTokens() }, inputTokens + (outputTokens ?? 0));
       return;
     }
-    const { failure, partial } = outcome;
+    const { failure, written } = outcome;
     const { breaker, effect, outcome: kind } = FAILURE_POLICY[failure.kind];
     this.#chance = this.#runtime.clock.random();
     const holdMs = gateHoldMs(failure, this.#progress.attemptsAt(candidate) - 1, this.#chance);
@@ -237,7 +250,7 @@ class Journey {
     });
     // What a stopped attempt kept the provider from writing is there for others.
     if (kind === 'abandoned')
-      control.correctPace({ tokens: this.#paceTokens() }, tokensUsed(partial, this.#open.init.inputTokens));
+      control.correctPace({ tokens: this.#paceTokens() }, tokensUsed(written, this.#open.init.inputTokens));
   }
 
   async #afterFailure(
@@ -246,13 +259,9 @@ class Journey {
     outcome: Extract<AttemptOutcome, { kind: 'failed' }>,
   ): Promise<boolean> {
     const { failure, partial } = outcome;
-    const before = this.#open.stopReason === undefined ? undefined : this.#progress.lastFailure;
-    // What a stopped attempt says is our own doing; the failure before it says more.
-    this.#progress.lastFailure =
-      before === undefined ? { candidate, credentialId, failure, partial } : { ...before, partial };
-    if (isTransient(failure)) this.#progress.hasTransient = true;
-    if (isCredentialAtFault(failure)) this.#progress.avoided(candidate.provider).add(credentialId);
-    if (this.#open.stopReason !== undefined) {
+    const isStopped = this.#open.stopReason !== undefined;
+    this.#progress.noteFailure({ candidate, credentialId, failure, partial }, isStopped);
+    if (isStopped) {
       await this.stopped();
       return true;
     }
@@ -305,18 +314,9 @@ class Journey {
     // Another credential is another target: it is charged for it when it is claimed.
     if (!decision.isFree) this.#progress.notePaid(candidate);
     await this.#startOver();
-    return this.#pause(decision.waitMs === 0 ? 0 : this.#soonest(candidate, decision.waitMs) + TIMER_SLACK_MS);
-  }
-
-  /** Whoever waits for a gate to clear is not kept from a candidate that admits before. */
-  #soonest(candidate: Candidate, waitMs: number): number {
-    const waiting = rankNow(this.#runtime, this.#open, this.#progress).filter(({ state }) => state === 'wait');
-    const isOwnGate = waiting.some((other) => candidateKey(other.candidate) === candidateKey(candidate));
-    if (!isOwnGate) return waitMs;
-    return Math.min(
-      waitMs,
-      ...waiting.map(({ admission }) => (admission.kind === 'wait' ? admission.retryAfterMs : waitMs)),
-    );
+    if (decision.waitMs === 0) return this.#pause(0);
+    const ranked = rankNow(this.#runtime, this.#open, this.#progress);
+    return this.#pause(shortestWaitMs(ranked, candidate, decision.waitMs) + TIMER_SLACK_MS);
   }
 
   /** The caller of a `restart` stream is told to discard what it has. */
@@ -343,18 +343,13 @@ class Journey {
   async #giveUp(retryAfterMs: number | undefined): Promise<boolean> {
     const last = this.#progress.lastFailure;
     if (last === undefined) throw new TypeError('expected a failed attempt before giving up');
-    if (this.#open.init.mode === 'async' && this.#mayMend(last.failure)) {
+    if (this.#open.init.mode === 'async' && this.#progress.mayMend) {
       // What the last provider asked for keeps its own gate; another one may recover before.
       return this.#pause(this.#progress.beginRest(this.#runtime.clock.random()));
     }
     const error = failureError(this.#open, last, retryAfterMs);
     await settle(this.#runtime, this.#open, { kind: 'failed', error });
     return true;
-  }
-
-  /** Whether another round may end better; not after an answer that is the request's own fault. */
-  #mayMend(last: Failure): boolean {
-    return isTransient(last) || (this.#progress.hasTransient && FAILURE_POLICY[last.kind].nextCandidate !== 'no');
   }
 
   /** Waits outside the queue and holds no slot. False: go on; the request is stopped by the next step if it has to be. */
@@ -391,17 +386,4 @@ class Journey {
 
 function target(candidate: Candidate): { readonly provider: string; readonly model: string } {
   return { provider: candidate.provider, model: candidate.model };
-}
-
-/** Throttled, exhausted or refused: another credential may do better. */
-function isCredentialAtFault(failure: Failure): boolean {
-  const { effect } = FAILURE_POLICY[failure.kind];
-  return effect === 'hold-gate' || effect === 'exhaust-credential' || effect === 'count-unauthorized';
-}
-
-/** Whether waiting may help: what breakers count, throttling, and a quota whose reset is known. */
-function isTransient(failure: Failure): boolean {
-  const meaning = FAILURE_POLICY[failure.kind];
-  const isResetKnown = meaning.effect === 'exhaust-credential' && failure.retryAfterMs !== undefined;
-  return meaning.breaker === 'failure' || meaning.retryHere === 'gate' || isResetKnown;
 }

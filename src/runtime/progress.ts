@@ -1,5 +1,6 @@
-/** What one request has learned on its way; forgotten when an async request starts another round. */
+/** What one request has learned on its way; most of it is forgotten when an async request starts another round. */
 import type { Failure } from '../contract/adapter.ts';
+import { FAILURE_POLICY } from '../contract/failures.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RequestNeeds } from '../policy/rank.ts';
 import { candidateKey } from '../policy/rank.ts';
@@ -15,18 +16,40 @@ export interface LastFailure {
 }
 
 export class Progress {
+  readonly #asked = new Set<string>();
   readonly #attemptsHere = new Map<string, number>();
   readonly #spent = new Set<string>();
   readonly #avoid = new Map<string, Set<string>>();
   #tooLong: RequestNeeds['tooLong'];
+  /** The target whose coming attempt has been paid for from a retry bucket already. */
+  #paidFor: string | undefined;
   #rounds = 0;
   attemptsInRound = 0;
-  lastFailure: LastFailure | undefined;
-  /** Whether the coming attempt has been paid for from a retry bucket already. */
-  isPaid = false;
+  #lastFailure: LastFailure | undefined;
+  /** Whether anything failed in this round that time may mend. */
+  #hasTransient = false;
 
   needs(inputTokens: number): RequestNeeds {
     return { inputTokens, spent: this.#spent, tooLong: this.#tooLong };
+  }
+
+  get lastFailure(): LastFailure | undefined {
+    return this.#lastFailure;
+  }
+
+  /** What a stopped attempt says is our own doing; the failure before it says more. */
+  noteFailure(failed: LastFailure, isStopped: boolean): void {
+    const before = isStopped ? this.#lastFailure : undefined;
+    this.#lastFailure = before === undefined ? failed : { ...before, partial: failed.partial };
+    if (isTransient(failed.failure)) this.#hasTransient = true;
+    if (isCredentialAtFault(failed.failure)) this.avoided(failed.candidate.provider).add(failed.credentialId);
+  }
+
+  /** Whether another round may end better; not after an answer that is the request's own fault. */
+  get mayMend(): boolean {
+    const last = this.#lastFailure?.failure;
+    if (last === undefined) return false;
+    return isTransient(last) || (this.#hasTransient && FAILURE_POLICY[last.kind].nextCandidate !== 'no');
   }
 
   /** Credentials of `provider` that failed this request. */
@@ -44,7 +67,22 @@ export class Progress {
 
   countAttempt(candidate: Candidate): void {
     this.attemptsInRound += 1;
+    this.#paidFor = undefined;
+    this.#asked.add(candidateKey(candidate));
     this.#attemptsHere.set(candidateKey(candidate), this.attemptsAt(candidate) + 1);
+  }
+
+  /** Whether the next attempt at `candidate` begins another round there. */
+  isRepeat(candidate: Candidate): boolean {
+    return this.#asked.has(candidateKey(candidate)) && this.attemptsAt(candidate) === 0;
+  }
+
+  notePaid(candidate: Candidate): void {
+    this.#paidFor = candidateKey(candidate);
+  }
+
+  isPaidFor(candidate: Candidate): boolean {
+    return this.#paidFor === candidateKey(candidate);
   }
 
   spend(candidate: Candidate): void {
@@ -68,6 +106,20 @@ export class Progress {
     this.#spent.clear();
     this.#avoid.clear();
     this.attemptsInRound = 0;
+    this.#hasTransient = false;
     return ceilingMs / 2 + (random * ceilingMs) / 2;
   }
+}
+
+/** Throttled, exhausted or refused: another credential may do better. */
+function isCredentialAtFault(failure: Failure): boolean {
+  const { effect } = FAILURE_POLICY[failure.kind];
+  return effect === 'hold-gate' || effect === 'exhaust-credential' || effect === 'count-unauthorized';
+}
+
+/** Whether waiting may help: what breakers count, throttling, and a quota whose reset is known. */
+function isTransient(failure: Failure): boolean {
+  const meaning = FAILURE_POLICY[failure.kind];
+  const isResetKnown = meaning.effect === 'exhaust-credential' && failure.retryAfterMs !== undefined;
+  return meaning.breaker === 'failure' || meaning.retryHere === 'gate' || isResetKnown;
 }

@@ -52,7 +52,7 @@ function usageOf(open: OpenRequest, outcome: AttemptOutcome): Usage | undefined 
   // An embedding writes nothing, whatever the model's price for output is.
   if (outcome.kind === 'embedded') return { outputTokens: 0, ...outcome.reply.usage };
   if (outcome.kind === 'answered') return outcome.reply.usage;
-  return outcome.partial && estimatePartialUsage(outcome.partial, open.init.inputTokens);
+  return outcome.written && estimatePartialUsage(outcome.written, open.init.inputTokens);
 }
 
 function reportOf({ candidate, outcome }: EndedAttempt, cost: Cost | undefined): AttemptReport {

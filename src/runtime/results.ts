@@ -3,6 +3,7 @@ import { SwitchgearError } from '../contract/errors.ts';
 import type { RequestRecord, Settlement } from '../contract/records.ts';
 import type { RequestId } from '../contract/response.ts';
 import type { RequestResult } from '../contract/service.ts';
+import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
 
@@ -19,11 +20,26 @@ export async function readResult(
   const { waitMs = 0, signal } = options;
   const open = runtime.open.find(requestId);
   if (open === undefined) return recordResult(await loadRecord(runtime, requestId));
-  if (waitMs > 0) await settledWithin(runtime.clock, open.settled, Math.min(waitMs, WAIT_MAX_MS), signal);
+  if (waitMs > 0) await settledWhileWatched(runtime, open, Math.min(waitMs, WAIT_MAX_MS), signal);
   if (runtime.open.find(requestId) !== undefined) return { requestId, status: open.status };
   return open.settlement === undefined
     ? recordResult(await loadRecord(runtime, requestId))
     : resultOf(requestId, open.settlement);
+}
+
+/** Waits for a request as `settledWithin` does; meanwhile it is not given up for being late in a full queue. */
+export async function settledWhileWatched(
+  { clock, open: table }: Runtime,
+  open: OpenRequest,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const unwatch = table.watch(open);
+  try {
+    return await settledWithin(clock, open.settled, waitMs, signal);
+  } finally {
+    unwatch();
+  }
 }
 
 /**

@@ -55,7 +55,7 @@ function factsOf(runtime: Runtime, candidate: Candidate, needed: ReturnType<type
   if (provider === undefined) {
     return {
       candidate,
-      admission: { kind: 'never', reason: reasonForAbsence(runtime, candidate.provider) },
+      admission: describeAbsence(runtime, candidate.provider),
       missingFeatures: [],
       contextWindow,
     };
@@ -64,7 +64,8 @@ function factsOf(runtime: Runtime, candidate: Candidate, needed: ReturnType<type
   return { candidate, admission: provider.control.admission(candidate.model), missingFeatures, contextWindow };
 }
 
-function reasonForAbsence(runtime: Runtime, provider: string): string {
+function describeAbsence(runtime: Runtime, provider: string): CandidateFacts['admission'] {
   const inactive = runtime.config().inactiveProviders.find((known) => known.name === provider);
-  return inactive === undefined ? 'not configured' : `left out: ${inactive.reason}; an operator has to change that`;
+  if (inactive === undefined) return { kind: 'never', reason: 'not configured' };
+  return { kind: 'never', reason: `left out: ${inactive.reason}; an operator has to change that`, isLeftOut: true };
 }

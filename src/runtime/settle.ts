@@ -12,6 +12,9 @@ import type { LastFailure } from './progress.ts';
 import type { Runtime } from './runtime.ts';
 import { writeSettlement } from './write-settlement.ts';
 
+/** When a full queue may have room again. */
+export const QUEUE_FULL_RETRY_MS = 1_000;
+
 export type Ending =
   | { readonly kind: 'succeeded'; readonly response: AnyResponse; readonly reasoning: string }
   | { readonly kind: 'failed'; readonly error: SwitchgearError };
@@ -96,12 +99,18 @@ export function failureError(
   retryAfterMs: number | undefined,
 ): SwitchgearError {
   const { code } = FAILURE_POLICY[failure.kind];
-  return createError(open, code, `${candidate.provider}/${candidate.model}: ${failure.message}`, {
+  return createError(open, code, nameSource(candidate, failure.message), {
     provider: candidate.provider,
     retryAfterMs: retryAfterMs ?? failure.retryAfterMs,
     partial,
     cause: failure.cause,
   });
+}
+
+/** Says which target a message came from, once: most adapters begin theirs with the provider. */
+function nameSource({ provider, model }: Candidate, message: string): string {
+  const said = message.startsWith(`${provider}: `) ? message.slice(provider.length + 2) : message;
+  return `${provider}/${model}: ${said}`;
 }
 
 /** The error of a request that could not be routed. */
@@ -115,7 +124,7 @@ export function stopError(open: OpenRequest, reason: StopReason, last: LastFailu
   switch (reason) {
     case 'deadline': {
       const lastly =
-        last === undefined ? '' : `; the last attempt said: ${last.candidate.provider}: ${last.failure.message}`;
+        last === undefined ? '' : `; the last attempt said: ${nameSource(last.candidate, last.failure.message)}`;
       return createError(
         open,
         'timeout',
@@ -130,6 +139,13 @@ export function stopError(open: OpenRequest, reason: StopReason, last: LastFailu
         'cancelled',
         `the request was cancelled${reason === 'caller-left' ? ' because its caller left' : ''}`,
         details,
+      );
+    case 'evicted':
+      return createError(
+        open,
+        'queue-full',
+        'the request was given up while it waited: the queue was full, nobody waited for it, and more urgent ones came; submit it again later, or raise service.queueDepthMax',
+        { ...details, retryAfterMs: QUEUE_FULL_RETRY_MS },
       );
     case 'shutdown':
       return createError(open, 'shutting-down', 'the service is shutting down; send the request again', details);

@@ -51,6 +51,24 @@ describe('a call that never ends', () => {
   });
 });
 
+describe('a store that is slow', () => {
+  test('lets a 429 come between claim and sending, and then nothing is sent', async () => {
+    await using world = await createStoreWorld();
+    world.provider.plan(fail('rate-limited', { afterMs: 10, retryAfterMs: 60_000 }), answer('later'));
+    const sync = rejection(world.service.completion(HELLO, { timeoutMs: 5_000 }));
+    const submitted = world.service.completionAsync(HELLO);
+    // It is stored at once; that it runs takes longer to write than the 429 takes to come.
+    world.slowMs = 50;
+    const requestId = await submitted;
+    await world.clock.advance(59_000);
+    expect(world.provider.attempts).toHaveLength(1);
+    expect(world.service.providerStates()['a']?.concurrency.inFlight).toBe(0);
+    await world.clock.advance(5_000);
+    expect(await world.clock.waitFor(world.service.getResult(requestId))).toMatchObject({ status: 'succeeded' });
+    expect((await sync).code).toBe('rate-limited');
+  });
+});
+
 describe('a store that fails', () => {
   test('for longer than a few tries loses no end: it is told once it is written', async () => {
     await using world = await createStoreWorld();
@@ -144,7 +162,7 @@ describe('a store that fails', () => {
   });
 });
 
-type Failing = Partial<Record<'insert' | 'load' | 'settle', 'before' | 'after'>>;
+type Failing = Partial<Record<'insert' | 'load' | 'settle' | 'markRunning', 'before' | 'after'>>;
 
 interface StoreWorld extends AsyncDisposable {
   readonly service: Service;
@@ -173,7 +191,7 @@ async function createStoreWorld(options: { readonly queueDepthMax?: number } = {
     insert: (record) => run('insert', () => memory.insert(record)),
     load: (requestId) => run('load', () => memory.load(requestId)),
     settle: (...end) => run('settle', () => memory.settle(...end)),
-    markRunning: (requestId) => memory.markRunning(requestId),
+    markRunning: (requestId) => run('markRunning', () => memory.markRunning(requestId)),
     markQueued: (requestId) => memory.markQueued(requestId),
     addAttempt: (requestId, attempt) => memory.addAttempt(requestId, attempt),
     close: () => memory.close(),

@@ -50,6 +50,7 @@ async function liveMany(): Promise<number> {
       while (next < until) {
         const summary = await ask(worker, next++);
         total.add(summary);
+        if (summary.violations.length > 0) process.stderr.write(`${failureOf(summary)}\n`);
         if (total.seeds % 100 === 0) process.stderr.write(`${total.line(startedAtMs)}\n`);
       }
       await worker.terminate();
@@ -57,6 +58,10 @@ async function liveMany(): Promise<number> {
   );
   total.tell(startedAtMs);
   return total.failed.length > 0 ? 1 : 0;
+}
+
+function failureOf({ seed, violations: [first] }: SeedSummary): string {
+  return `seed ${seed}: ${first?.rule}: ${first?.message}\n  npm run simulate:seeds -- --seed ${seed} --hours ${hours} --trace`;
 }
 
 function ask(worker: Worker, seed: number): Promise<SeedSummary> {
@@ -98,10 +103,7 @@ class Totals {
     const missing = COVERAGE.filter((kind) => !this.#counts.has(kind));
     if (missing.length > 0) print(`never happened: ${missing.join(', ')}`);
     print(`${this.#requests} requests, ${this.#upstreamCalls} upstream calls, ${this.#steps} steps`);
-    for (const { seed, violations } of this.failed.toSorted((one, other) => one.seed - other.seed)) {
-      print(`seed ${seed}: ${violations[0]?.rule}: ${violations[0]?.message}`);
-      print(`  npm run simulate:seeds -- --seed ${seed} --hours ${hours} --trace`);
-    }
+    for (const summary of this.failed.toSorted((one, other) => one.seed - other.seed)) print(failureOf(summary));
     print(this.line(startedAtMs));
   }
 }

@@ -83,7 +83,7 @@ function drawProviders(dice: Dice, untilMs: number): ProviderPlan[] {
     keys: dice.chance(0.7) ? 1 : dice.integer(2, 3),
     priority: dice.integer(1, 3),
     concurrency: dice.pick([1, 2, 4, 8, 32]),
-    requestsPerMinute: dice.chance(0.25) ? dice.pick([10, 30, 120]) : undefined,
+    requestsPerMinute: dice.chance(0.3) ? dice.pick([3, 10, 60]) : undefined,
     tokensPerMinute: dice.chance(0.15) ? dice.pick([20_000, 100_000]) : undefined,
     episodes: drawEpisodes(dice, untilMs),
   }));
