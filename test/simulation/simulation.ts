@@ -196,6 +196,7 @@ class Simulation {
     service.on('breaker.opened', ({ provider, openMs }) => this.#breakers.get(provider)?.opened(openMs));
     service.on('breaker.halfOpened', ({ provider }) => this.#breakers.get(provider)?.halfOpened());
     service.on('breaker.closed', ({ provider }) => this.#breakers.get(provider)?.closed());
+    service.on('actor.restarted', ({ actor }) => this.#breakers.get(actor)?.restarted());
     service.on('actor.crashed', ({ actor, message }) => {
       chronicle.expect(message.includes('injected'), 'no actor crashes by itself', () => `${actor}: ${message}`);
     });
