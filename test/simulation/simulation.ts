@@ -31,7 +31,6 @@ const RESULT_TTL_MS = 7 * 86_400_000;
 /** Every wait that weather can cause is over after this. */
 const HEALING_MS = 2 * HOUR_MS;
 const PROBE_EVERY_MS = 2_000;
-const PROBES_MAX = 400;
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -287,6 +286,7 @@ class Simulation {
       () => `${callers.unsettled} do not`,
     );
     chronicle.expect(this.#story.openCount === 0, 'every request ends', () => `${this.#story.openCount} do not`);
+    callers.isOver = true;
     await this.#audit(service);
     this.#checkRest(service);
     await this.#clock.waitFor(service.stop());
@@ -300,17 +300,22 @@ class Simulation {
 
   /** A healthy provider answers within its open time and two probes, and closes its breaker. */
   async #recover(service: Service, callers: Callers, name: string): Promise<void> {
-    const { breaker, credentials } = service.providerStates()[name] ?? { breaker: undefined, credentials: [] };
-    const gateMs = Math.min(...credentials.map(({ heldForMs = 0 }) => heldForMs));
-    const openMs = breaker?.nextProbeAt === undefined ? 0 : breaker.nextProbeAt - this.#clock.wallMs();
+    const state = service.providerStates()[name];
+    const gateMs = Math.min(...(state?.credentials ?? []).map(({ heldForMs = 0 }) => heldForMs));
+    const openMs = state?.breaker.nextProbeAt === undefined ? 0 : state.breaker.nextProbeAt - this.#clock.wallMs();
+    const quarantineMs = state?.quarantinedModels.length === 0 ? 0 : 600_000;
+    // A paced provider has others to serve first, and takes its time.
+    const { requestsPerMinute } = this.#upstream(name).plan;
+    const everyMs = requestsPerMinute === undefined ? PROBE_EVERY_MS : 90_000 / requestsPerMinute;
+    const backlogMs = requestsPerMinute === undefined ? 0 : HOUR_MS;
     // A probe that was under way when all was healed may still fail: a lease and one more opening.
-    const untilMs = this.#clock.nowMs() + Math.max(gateMs, openMs) + 60_000 + 360_000 + 30_000;
-    for (let probes = 0; probes < PROBES_MAX && this.#isClean; probes++) {
+    const waitMs = Math.max(gateMs, openMs, quarantineMs) + 60_000 + 360_000 + 30_000 + backlogMs;
+    const untilMs = this.#clock.nowMs() + waitMs;
+    while (this.#isClean && this.#clock.nowMs() < untilMs) {
       const answered = callers.probe(name);
-      await this.#advance(service, this.#clock.nowMs() + PROBE_EVERY_MS);
+      await this.#advance(service, this.#clock.nowMs() + everyMs);
       await this.#clock.waitFor(answered);
       if (this.#breakers.get(name)?.state === 'closed' && (await answered)) return;
-      if (this.#clock.nowMs() > untilMs) break;
     }
     this.#chronicle.expect(
       !this.#isClean,

@@ -25,6 +25,8 @@ export class SteadyWorld implements AsyncDisposable {
   readonly service: Service;
   /** Monotonic ms. */
   readonly openings: number[] = [];
+  /** Openings of a closed breaker. */
+  trips = 0;
   readonly closings: number[] = [];
   readonly calls: { readonly atMs: number; endedAtMs: number | undefined; isAnswered: boolean }[] = [];
   #isOver = false;
@@ -32,7 +34,10 @@ export class SteadyWorld implements AsyncDisposable {
   private constructor(clock: VirtualClock, service: Service) {
     this.clock = clock;
     this.service = service;
-    service.on('breaker.opened', () => this.openings.push(clock.nowMs()));
+    service.on('breaker.opened', () => {
+      if (this.openings.length === 0 || (this.closings.at(-1) ?? -1) > (this.openings.at(-1) ?? 0)) this.trips += 1;
+      this.openings.push(clock.nowMs());
+    });
     service.on('breaker.closed', () => this.closings.push(clock.nowMs()));
   }
 
