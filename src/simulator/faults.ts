@@ -33,6 +33,7 @@ export type FaultShape =
   | { readonly kind: 'drip'; readonly everyMs: number }
   | { readonly kind: 'cut' | 'end'; readonly afterTokens: number }
   | { readonly kind: 'stall'; readonly afterTokens: number; readonly forMs: number | undefined }
+  | { readonly kind: 'stall-cut'; readonly afterTokens: number; readonly forMs: number }
   | { readonly kind: 'bad-json'; readonly event: number }
   | { readonly kind: 'late-end'; readonly afterMs: number }
   | { readonly kind: 'stream-error'; readonly afterTokens: number; readonly problem: Problem };
@@ -132,6 +133,12 @@ const FAULT_FORMS: Readonly<Record<string, FaultForm>> = {
     form: 'stall-N[-MS]',
     does: 'silence after N tokens, for ever or for MS',
     create: ([afterTokens = 20, forMs]) => ({ kind: 'stall', afterTokens, forMs }),
+    numbersMax: 2,
+  },
+  'stall-cut': {
+    form: 'stall-cut-N-MS',
+    does: 'silence after N tokens, then the connection dies after MS',
+    create: ([afterTokens = 20, forMs = 30_000]) => ({ kind: 'stall-cut', afterTokens, forMs }),
     numbersMax: 2,
   },
   'bad-json': {

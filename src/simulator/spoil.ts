@@ -21,13 +21,16 @@ const splitBytes = 7;
 /** Time between the keep-alives of `pings`. */
 const pingEveryMs = 1_000;
 
+/** Faults that count the tokens of an unstreamed body too. */
+const SLICING: ReadonlySet<Fault['kind']> = new Set(['cut', 'end', 'stall', 'stall-cut', 'drip']);
+
 /** Plans the reply to one request. */
 export function planReply(rendering: Rendering, fault: Fault | undefined, context: ReplyContext): Reply {
   const instead = fault === undefined ? undefined : planInstead(fault, rendering, context);
   if (instead !== undefined) return instead;
   if (rendering.kind === 'problem') return planProblem(rendering.problem, context);
   const isStream = rendering.kind === 'stream';
-  const isSliced = fault?.kind === 'cut' || fault?.kind === 'end' || fault?.kind === 'stall' || fault?.kind === 'drip';
+  const isSliced = fault !== undefined && SLICING.has(fault.kind);
   const segments = cutSegments(rendering, isSliced);
   const generationMs = rendering.kind === 'whole' ? Math.max(0, rendering.tokens - 1) * context.gapMs : 0;
   const contentType = isStream ? 'text/event-stream; charset=utf-8' : 'application/json';
@@ -92,8 +95,7 @@ function planSegments(segments: readonly Segment[], spoiling: Spoiling): readonl
 
 /** The index of the segment that no longer goes out: the token after the last, or the end of an answer that is shorter. */
 function findBreak(segments: readonly Segment[], { fault, isStream }: Spoiling): number {
-  if (fault?.kind !== 'cut' && fault?.kind !== 'end' && fault?.kind !== 'stall' && fault?.kind !== 'stream-error')
-    return -1;
+  if (fault === undefined || !('afterTokens' in fault)) return -1;
   // The last piece of an unstreamed body is always withheld: with it the answer would be whole.
   if (!isStream) return Math.min(fault.afterTokens, segments.length - 1);
   const tokens = segments.flatMap((segment, index) => (segment.kind === 'token' ? [index] : []));
@@ -108,6 +110,8 @@ function planBreak({ fault, context }: Spoiling): readonly Step[] {
       return [{ kind: 'end' }];
     case 'stall':
       return [fault.forMs === undefined ? { kind: 'silence' } : { kind: 'wait', ms: fault.forMs }];
+    case 'stall-cut':
+      return [{ kind: 'wait', ms: fault.forMs }, { kind: 'destroy' }];
     case 'stream-error': {
       const bytes = writeFrame(context.wire.renderProblemFrame(fault.problem, context.requestId));
       return [{ kind: 'write', bytes, tokens: 0 }, { kind: 'end' }];

@@ -150,6 +150,20 @@ describe.each(wires)('on the %s wire', (wire) => {
     expect(isFinished(wire, text)).toBe(true);
   });
 
+  test.each([true, false])('stall-cut-20-30000 sends 20 tokens, and dies after 30 s (stream %s)', async (stream) => {
+    const clock = new VirtualClock();
+    const simulator = await startSimulator({ clock });
+    const body = receive(await ask(wire, simulator, { model: 'stall-cut-20-30000', stream }));
+    await until(() => simulator.log()[0]?.tokensSent === 20, '20 tokens');
+    await clock.advance(29_999);
+    expect(simulator.log()[0]?.endedAtMs).toBeUndefined();
+    await clock.advance(1);
+    const { text, error } = await body;
+    expect(error).toBeInstanceOf(Error);
+    expect(isFinished(wire, text)).toBe(false);
+    expect(simulator.log()[0]).toMatchObject({ tokensSent: 20, endedAtMs: 30_000 });
+  });
+
   test('hang accepts and says nothing, not even headers', async () => {
     const clock = new VirtualClock();
     const simulator = await startSimulator({ clock });
