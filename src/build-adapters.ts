@@ -14,8 +14,6 @@ import { SwitchgearError } from './contract/errors.ts';
 export interface AdapterParts extends AdapterDeps {
   /** A user's own, by the name that the config calls them. */
   readonly adapters: Readonly<Record<string, CreateAdapter>>;
-  /** What to call the config in errors. */
-  readonly source: string;
 }
 
 const BUILT_IN: Readonly<Record<string, CreateAdapter>> = {
@@ -25,13 +23,31 @@ const BUILT_IN: Readonly<Record<string, CreateAdapter>> = {
 };
 
 /**
- * Builds the adapter of each of these providers, by the provider's name. Nothing is connected yet.
+ * Builds the adapter of each of these providers, by the provider's name. Nothing is connected yet. `source` is what to call
+ * the config in errors.
  * @throws {SwitchgearError} `invalid-config` that names every mistake
  */
 export function buildAdapters(
   configs: readonly ProviderConfig[],
-  { adapters, source, ...deps }: AdapterParts,
+  parts: AdapterParts,
+  source: string,
 ): ReadonlyMap<string, Adapter> {
+  const { built, problems } = tryBuild(configs, parts);
+  if (problems.length > 0) throw invalidConfig(source, problems);
+  return built;
+}
+
+/** Every mistake under the `options` of these providers. */
+export function findOptionProblems(configs: readonly ProviderConfig[], parts: AdapterParts): readonly ConfigProblem[] {
+  return tryBuild(configs, parts).problems;
+}
+
+interface Building {
+  readonly built: ReadonlyMap<string, Adapter>;
+  readonly problems: readonly ConfigProblem[];
+}
+
+function tryBuild(configs: readonly ProviderConfig[], { adapters, ...deps }: AdapterParts): Building {
   const built = new Map<string, Adapter>();
   const problems: ConfigProblem[] = [];
   for (const config of configs) {
@@ -42,8 +58,7 @@ export function buildAdapters(
       problems.push(...problemsOf(error, config.name));
     }
   }
-  if (problems.length > 0) throw invalidConfig(source, problems);
-  return built;
+  return { built, problems };
 }
 
 function createAdapter(

@@ -264,7 +264,7 @@ class Composition implements ServiceOwner {
 
   #buildAdapters(configs: readonly ProviderConfig[]): ReturnType<typeof buildAdapters> {
     const { fetch, adapters = {} } = this.#deps;
-    return buildAdapters(configs, { fetch, adapters, clock: this.#clock, source: this.#sourceName });
+    return buildAdapters(configs, { fetch, adapters, clock: this.#clock }, this.#sourceName);
   }
 
   /** A tree that ends meanwhile takes no more; what was built for it is closed. */

@@ -155,6 +155,14 @@ function explain(url: string, ask: Ask, error: unknown): unknown {
       { cause: error },
     );
   }
+  // What OpenSSL makes of an answer in plain text; the code alone is EPROTO in some versions of Node.
+  if (/wrong.version.number|packet.length.too.long/i.test(`${code} ${String(error)}`)) {
+    return new CliFailure(
+      EXIT.unavailable,
+      `expected ${url} to speak TLS, got something else: a daemon speaks plain http, try --url ${url.replace(/^https:/, 'http:')}`,
+      { cause: error },
+    );
+  }
   const reason = error instanceof Error && error.message !== '' ? error.message : code;
   return new CliFailure(EXIT.unavailable, `the connection to ${url} broke: ${reason}`, { cause: error });
 }

@@ -41,18 +41,22 @@ async function printCosts(context: CommandContext, options: CostsOptions): Promi
     Object.entries(amounts)
       .toSorted(([, a], [, b]) => b.usdNanos - a.usdNanos)
       .map(([name, { usdNanos }]) => [kind, name, renderUsd(usdNanos)]);
+  const isUnknown = costs.recordCount > 0 && costs.unpricedCount === costs.recordCount;
   const table = renderTable(
     ['', 'NAME', 'COST'],
     [
       ...rows('provider', costs.costByProvider),
       ...rows('model', costs.costByModel),
       ...rows('tenant', costs.costByTenant),
-      ['total', '', renderUsd(costs.totalCost.usdNanos)],
+      ['total', '', isUnknown ? '-' : renderUsd(costs.totalCost.usdNanos)],
       ['average per request', '', renderOptional(costs.averageCostPerRequest, ({ usdNanos }) => renderUsd(usdNanos))],
     ],
   );
   const { inputTokens, outputTokens, cachedInputTokens, reasoningTokens } = costs.tokenUsage;
   const tokens = `${inputTokens} tokens in (${cachedInputTokens ?? 0} cached), ${outputTokens} out (${reasoningTokens ?? 0} reasoning)`;
   const unpriced = costs.unpricedCount === 0 ? '' : `, ${costs.unpricedCount} of unknown price not included`;
-  await context.show(body, `${table}\n${costs.recordCount} records${unpriced}; ${tokens}\n`);
+  await context.show(
+    body,
+    `${table}\n${costs.recordCount} ${costs.recordCount === 1 ? 'record' : 'records'}${unpriced}; ${tokens}\n`,
+  );
 }

@@ -70,6 +70,8 @@ const DEFECT = 'internal-error';
 /** The exit code for a failure answer: by its name, else by what its status stands for, as when a proxy answered. */
 export function exitCodeOf(name: unknown, status: number): ExitCode {
   if (name === DEFECT) return EXIT.crash;
+  // Where the request came from was refused, by the daemon or by a proxy before it.
+  if (status === 403) return EXIT.denied;
   const code = readErrorCode(name);
   if (code !== undefined) return EXIT_OF_CODE[code];
   // A bare 500 says nothing about a config.

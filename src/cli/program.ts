@@ -95,7 +95,10 @@ function toFailure(error: unknown, shell: Shell): CliFailure {
   if (signal !== undefined) return new CliFailure(SIGNAL_EXIT[signal], 'interrupted', { cause: error });
   if (error instanceof CliFailure) return error;
   if (error instanceof CommanderError) {
-    const sentence = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
+    const sentence = error.message
+      .replace(/^error: /, '')
+      .replaceAll(/\s*\n\s*/g, ' ')
+      .replace(/\.$/, '');
     return new CliFailure(EXIT.usage, `${sentence}; "switchgear --help" lists what there is`, { cause: error });
   }
   const story = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,10 +1,12 @@
 /** `simulate`: an upstream that misbehaves as told, for rehearsing an outage. Ctrl-C ends it. */
 import { once } from 'node:events';
+import { isLoopback } from '../config/loopback.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import { EXIT, type ExitCode } from '../daemon/exit-code.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import type { SimulateFlags, SimulateOptions } from '../simulator/command.ts';
 import { CliFailure } from './failure.ts';
+import { printable } from './render.ts';
 import type { AddCommand, CommandContext } from './session.ts';
 
 const collect = (text: string, earlier: readonly string[] = []): readonly string[] => [...earlier, text];
@@ -32,6 +34,11 @@ export const addSimulate: AddCommand = (program, session) => {
 async function simulate(context: CommandContext, flags: SimulateFlags): Promise<ExitCode> {
   const { parseSimulateOptions } = await import('../simulator/command.ts');
   const options = await orFail(EXIT.usage, () => parseSimulateOptions(flags));
+  if (options.host !== undefined && !isLoopback(options.host)) {
+    await context.shell.stderr.write(
+      `switchgear: everybody who reaches ${printable(options.host)} can use this simulator, read what it was asked and switch its faults\n`,
+    );
+  }
   await orFail(EXIT.unavailable, () =>
     context.isJson ? runForPrograms(context, options) : runForPeople(context, options),
   );

@@ -1,7 +1,16 @@
 /** `status`: who can answer, who waits for whom, and how the tree of actors stands, on one screen. */
 import { ADMIN_TIMEOUT_MS, type AddCommand, type CommandContext } from './session.ts';
-import { renderDuration, renderOptional, renderTable } from './render.ts';
-import { parseBody, providersBody, queueBody, treeBody, type ActorNode, type ProviderRow } from './wire.ts';
+import { printable, renderDuration, renderOptional, renderTable } from './render.ts';
+import {
+  parseBody,
+  providersBody,
+  queueBody,
+  treeBody,
+  type ActorNode,
+  type ProviderRow,
+  type ProvidersBody,
+  type QueueBody,
+} from './wire.ts';
 
 export const addStatus: AddCommand = (program, session) => {
   program
@@ -25,24 +34,37 @@ async function printStatus(context: CommandContext): Promise<void> {
     providers: parseBody(providersBody, providers, client.url),
     queue: parseBody(queueBody, queue, client.url),
   };
-  const nowMs = Date.now();
   const text = [
-    renderTable(
-      ['PROVIDER', 'STATUS', 'BREAKER', 'GATE', 'IN FLIGHT', 'UPTIME 24 H', 'P50', 'P95', 'LAST ERROR'],
-      Object.entries(parsed.providers.providers).map(([name, provider]) => providerCells(name, provider, nowMs)),
-    ),
-    renderTable(
-      [`QUEUE (${parsed.queue.open} open)`, 'WAITING', 'RUNNING', 'LIMIT'],
-      parsed.queue.lanes.map((lane) => [
-        lane.provider + (lane.paused === true ? ' (paused)' : ''),
-        `${lane.waiting}`,
-        `${lane.running}`,
-        `${lane.limit}`,
-      ]),
-    ),
+    renderProviders(parsed.providers, Date.now()),
+    renderQueue(parsed.queue),
     renderTable(['ACTOR', 'STATE', 'RESTARTS', 'INCARNATION'], actorRows(parsed.tree.children, 0)),
   ].join('\n');
   await context.show({ tree, providers, queue }, text);
+}
+
+function renderProviders({ providers, leftOut }: ProvidersBody, nowMs: number): string {
+  const table = renderTable(
+    ['PROVIDER', 'STATUS', 'BREAKER', 'GATE', 'IN FLIGHT', 'UPTIME 24 H', 'P50', 'P95', 'LAST ERROR'],
+    Object.entries(providers).map(([name, provider]) => providerCells(name, provider, nowMs)),
+  );
+  return table + (leftOut ?? []).map(({ name, reason }) => `Left out: ${printable(`${name}: ${reason}`)}\n`).join('');
+}
+
+/** Requests are counted once, in the heading; in their lanes some may stand more than once. */
+function renderQueue({ open, waiting, running, lanes }: QueueBody): string {
+  const total = typeof waiting === 'number' ? `${waiting} waiting, ${running ?? '-'} running` : `${open} open`;
+  const table = renderTable(
+    [`QUEUE (${total})`, 'WAITING', 'RUNNING', 'LIMIT'],
+    lanes.map((lane) => [
+      lane.provider + (lane.paused === true ? ' (paused)' : ''),
+      `${lane.waiting}`,
+      `${lane.running}`,
+      `${lane.limit}`,
+    ]),
+  );
+  const inLanes = lanes.reduce((sum, lane) => sum + lane.waiting, 0);
+  if (inLanes <= (waiting ?? inLanes)) return table;
+  return `${table}Lanes overlap: a request that several providers may take waits in the lane of each.\n`;
 }
 
 function providerCells(name: string, provider: ProviderRow, nowMs: number): string[] {
@@ -52,7 +74,7 @@ function providerCells(name: string, provider: ProviderRow, nowMs: number): stri
   const probe = probeInMs !== undefined && probeInMs > 0 ? ` (probe in ${renderDuration(probeInMs)})` : '';
   return [
     name,
-    provider.status + describeWhy(state),
+    provider.status + describeWhy(provider),
     breaker.state + probe,
     describeGate(state),
     renderOptional(state?.concurrency, ({ inFlight, limit }) => `${inFlight}/${Math.floor(limit)}`),
@@ -67,14 +89,36 @@ function providerCells(name: string, provider: ProviderRow, nowMs: number): stri
   ];
 }
 
-/** What the status alone does not say. */
-function describeWhy(state: ProviderRow['state']): string {
+/** What the status alone does not say, and no other column either. */
+function describeWhy({ reason, breaker, state }: ProviderRow): string {
   if (state?.isDown === true) return ' (down)';
   if (state?.isSuspended === true) return ' (suspended)';
   const blocked = (state?.credentials ?? []).filter(
     (credential) => credential.state === 'disabled' || credential.state === 'exhausted',
   );
-  return blocked.length === 0 ? '' : ` (key ${blocked.map(({ id, state: why }) => `${id} ${why}`).join(', ')})`;
+  if (blocked.length > 0) return ` (key ${blocked.map(({ id, state: why }) => `${id} ${why}`).join(', ')})`;
+  const words = describeReason(reason, breaker);
+  return words === undefined ? '' : ` (${words})`;
+}
+
+function describeReason(reason: ProviderRow['reason'], breaker: ProviderRow['breaker']): string | undefined {
+  const { failureCount, successCount } = breaker;
+  switch (reason) {
+    case null:
+    case undefined:
+    case 'breaker-open':
+    case 'breaker-half-open':
+      return undefined;
+    case 'failing':
+      return `${failureCount ?? '-'} of ${(failureCount ?? 0) + (successCount ?? 0)} failed`;
+    case 'rate-limited':
+    case 'check-failed':
+    case 'no-usable-key':
+      return reason.replaceAll('-', ' ');
+    // The word of a newer daemon.
+    default:
+      return reason;
+  }
 }
 
 function describeGate(state: ProviderRow['state']): string {

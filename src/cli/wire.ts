@@ -61,7 +61,14 @@ export const providersBody = z.object({
     z.string(),
     z.object({
       status: z.string(),
-      breaker: z.object({ state: z.string(), failureCount: number, nextProbeAt: number, lastError: string }),
+      reason: string,
+      breaker: z.object({
+        state: z.string(),
+        failureCount: number,
+        successCount: number,
+        nextProbeAt: number,
+        lastError: string,
+      }),
       uptimePercent: number,
       latency: z.object({ p50Ms: number, p95Ms: number }).nullish(),
       recentErrors: z.array(z.object({ at: z.number(), message: z.string() })).nullish(),
@@ -76,8 +83,10 @@ export const providersBody = z.object({
         .nullish(),
     }),
   ),
+  leftOut: z.array(z.object({ name: z.string(), reason: z.string() })).nullish(),
 });
-export type ProviderRow = z.infer<typeof providersBody>['providers'][string];
+export type ProvidersBody = z.infer<typeof providersBody>;
+export type ProviderRow = ProvidersBody['providers'][string];
 
 export const queueBody = z.object({
   lanes: z.array(
@@ -90,7 +99,10 @@ export const queueBody = z.object({
     }),
   ),
   open: z.number(),
+  waiting: number,
+  running: number,
 });
+export type QueueBody = z.infer<typeof queueBody>;
 
 const money = z.object({ usdNanos: z.number() });
 export const costsBody = z.object({

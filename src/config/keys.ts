@@ -57,7 +57,7 @@ export function judgeKeys(settings: KeySettings): KeyVerdict {
   }
   const usable = keys.filter((key) => key.flaw === undefined);
   if (usable.length === 0) {
-    return { ...nothing, inactiveReason: `its key is ${unusable[0]?.flaw ?? 'missing'}` };
+    return { ...nothing, inactiveReason: describeLeftOut(unusable[0], settings) };
   }
   const notices = unusable.map(
     ({ field, flaw }) => `provider ${settings.name}: ${field} is left out: it is ${flaw ?? ''}`,
@@ -98,8 +98,20 @@ function isPlaceholder(key: string): boolean {
   return PLACEHOLDERS.some((pattern) => pattern.test(key));
 }
 
+function describeLeftOut(unusable: GivenKey | undefined, { templateAt }: KeySettings): string {
+  if (unusable === undefined) return 'its key is missing';
+  const variable = variableOf(templateAt(unusable.field));
+  const why = unusable.flaw === 'empty' && variable !== undefined ? ` (${variable} is not set)` : '';
+  return `its key is ${unusable.flaw ?? 'unusable'}${why}`;
+}
+
+/** The environment variable that a value was taken from. */
+function variableOf(template: string | undefined): string | undefined {
+  return template === undefined ? undefined : /\$\{([A-Za-z_][A-Za-z0-9_]*)/.exec(template)?.[1];
+}
+
 function refusal(flaw: string | undefined, template: string | undefined): string {
-  const variable = template === undefined ? undefined : /\$\{([A-Za-z_][A-Za-z0-9_]*)/.exec(template)?.[1];
+  const variable = variableOf(template);
   const found =
     flaw === 'empty' && variable !== undefined ? `an empty value, because ${variable} is not set` : (flaw ?? 'nothing');
   const set = variable === undefined ? 'set it' : `set ${variable}`;

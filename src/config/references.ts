@@ -24,7 +24,8 @@ export function referenceProblems(tree: unknown, adapterNames: readonly string[]
   const aliases = mapOf(config['models']);
   const adapters = [...BUILT_IN_ADAPTERS, ...adapterNames];
   return [
-    ...(Object.keys(providers).length === 0 && isPlainObject(tree)
+    // What is no map at all is the schema's mistake to tell.
+    ...(isPlainObject(config['providers']) && Object.keys(providers).length === 0
       ? [{ path: 'providers', message: 'expected at least one provider, got: none' }]
       : []),
     ...Object.entries(providers).flatMap(([name, provider]) => providerProblems(name, mapOf(provider), adapters)),

@@ -8,6 +8,7 @@ import { buildConfig } from './build.ts';
 import { deepFreeze } from './freeze.ts';
 import { interpolate, isPlainObject, type ConfigPath, type Environment } from './interpolate.ts';
 import { judgeKeys, type KeyVerdict } from './keys.ts';
+import { isLoopback } from './loopback.ts';
 import { invalidConfig, problemsOf, scrub, secretsOf } from './problems.ts';
 import { referenceProblems } from './references.ts';
 import { configSchema, type ParsedConfig } from './schema.ts';
@@ -141,10 +142,17 @@ function warningsOf(
   const openKeys = config.providers.filter(
     ({ baseURL, credentials }) => isOpenHttp(baseURL) && credentials.some(({ apiKey }) => apiKey !== undefined),
   );
+  const pathless = config.providers.filter(
+    ({ adapter, baseURL }) => adapter === 'openai' && baseURL !== undefined && URL.parse(baseURL)?.pathname === '/',
+  );
   return [
     ...[...verdicts.values()].flatMap(({ warnings }) => warnings),
     ...emptyAliases.map((alias) => `alias ${alias} has no active candidate: all its providers are left out`),
     ...openKeys.map(({ name }) => `provider ${name}: its key travels unencrypted; use an https baseURL`),
+    ...pathless.map(
+      ({ name }) =>
+        `provider ${name}: its baseURL has no path, and most OpenAI-compatible servers answer under /v1; it is tried as it is`,
+    ),
     ...(isLoopback(config.http.host)
       ? []
       : [`http.host ${config.http.host} is not a loopback address: whoever reaches it can spend your keys`]),
@@ -153,9 +161,7 @@ function warningsOf(
 
 function isOpenHttp(baseURL: string | undefined): boolean {
   const url = baseURL === undefined ? null : URL.parse(baseURL);
-  return url !== null && url.protocol === 'http:' && !isLoopback(url.hostname);
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+  if (url === null || url.protocol !== 'http:') return false;
+  // A URL writes an IPv6 address in brackets.
+  return !isLoopback(url.hostname.replace(/^\[(.*)\]$/, '$1'));
 }

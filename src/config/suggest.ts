@@ -30,16 +30,20 @@ function flatten(name: string): string {
 /** A typo is not long; comparing more than this is not worth its time. */
 const comparedLengthMax = 64;
 
-/** Levenshtein's distance. */
+/** Levenshtein's distance, where two letters that changed places are one step (optimal string alignment). */
 function editDistance(left: string, right: string): number {
   if (left.length > comparedLengthMax || right.length > comparedLengthMax) return Number.POSITIVE_INFINITY;
+  let older: readonly number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (const [row, letter] of [...left].entries()) {
     const current = [row + 1];
     for (const [column, other] of [...right].entries()) {
       const substituted = (previous[column] ?? 0) + (letter === other ? 0 : 1);
-      current.push(Math.min(substituted, (previous[column + 1] ?? 0) + 1, (current[column] ?? 0) + 1));
+      const isSwapped = row > 0 && column > 0 && letter === right[column - 1] && other === left[row - 1];
+      const swapped = isSwapped ? (older[column - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY;
+      current.push(Math.min(substituted, swapped, (previous[column + 1] ?? 0) + 1, (current[column] ?? 0) + 1));
     }
+    older = previous;
     previous = current;
   }
   return previous.at(-1) ?? 0;

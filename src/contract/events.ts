@@ -36,7 +36,7 @@ export interface Events {
   'breaker.closed': { provider: string };
   'gate.held': { provider: string; credential: string; forMs: number };
   'credential.disabled': { provider: string; credential: string; reason: 'unauthorized' | 'quota-exhausted' };
-  'health.changed': { provider: string; from: string; to: string };
+  'health.changed': { provider: string; from: string; to: string; reason?: string };
   'check.failed': { provider: string; message: string; kind: string };
   'actor.crashed': { actor: string; incarnation: number; message: string };
   'actor.restarted': { actor: string; incarnation: number; restarts: number };

@@ -18,6 +18,9 @@ export interface WireFields {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** Headers by which a caller asks a vendor for features in test, by lower-case name. An adapter sends its vendor's only. */
+export type FeatureHeaders = Readonly<Record<string, string>>;
+
 export interface TextPart {
   readonly type: 'text';
   readonly text: string;
@@ -141,6 +144,8 @@ export interface CompletionRequest {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Set by the HTTP edge: fields that only this wire can carry. Other candidates are then not usable. */
   readonly wireFields?: WireFields;
+  /** They narrow nothing: a candidate of another vendor answers without them. */
+  readonly featureHeaders?: FeatureHeaders;
 }
 
 export interface EmbeddingRequest {
@@ -148,6 +153,7 @@ export interface EmbeddingRequest {
   readonly input: string | readonly string[];
   readonly dimensions?: number;
   readonly wireFields?: WireFields;
+  readonly featureHeaders?: FeatureHeaders;
 }
 
 export interface RequestOptions {
@@ -200,6 +206,7 @@ export interface ParsedCompletion {
   readonly providerOptions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly wireFields?: WireFields;
+  readonly featureHeaders?: FeatureHeaders;
 }
 
 export interface ParsedEmbedding {
@@ -208,6 +215,7 @@ export interface ParsedEmbedding {
   readonly input: readonly string[];
   readonly dimensions?: number;
   readonly wireFields?: WireFields;
+  readonly featureHeaders?: FeatureHeaders;
 }
 
 export type ParsedRequest = ParsedCompletion | ParsedEmbedding;

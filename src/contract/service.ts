@@ -74,9 +74,13 @@ export interface Service extends AsyncDisposable {
   updateProvider(name: string, patch: ProviderPatch): Promise<void>;
   /** Reads the config again; breakers, queue and requests in flight are kept, what `updateProvider` changed is not. */
   reload(): Promise<void>;
+  /** Lanes overlap: a request that several providers may take waits in the lane of each. */
   queueStatus(): {
     readonly lanes: readonly { provider: string; waiting: number; running: number; limit: number; paused: boolean }[];
+    /** Requests that are not settled, each counted once: waiting and running together. */
     readonly open: number;
+    readonly waiting: number;
+    readonly running: number;
   };
   /** Oldest first. */
   openRequests(): readonly OpenRequest[];

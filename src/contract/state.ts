@@ -31,8 +31,21 @@ export interface ProviderState {
 
 export type HealthLabel = 'unknown' | 'healthy' | 'degraded' | 'unhealthy';
 
+/** What keeps a provider from being healthy. `rate-limited`: now, or lately and it has not recovered yet. */
+export type HealthReason =
+  | 'down'
+  | 'suspended'
+  | 'breaker-open'
+  | 'no-usable-key'
+  | 'breaker-half-open'
+  | 'rate-limited'
+  | 'failing'
+  | 'check-failed';
+
 export interface ProviderHealth {
   readonly status: HealthLabel;
+  /** Absent while `healthy` or `unknown`. */
+  readonly reason?: HealthReason;
   readonly breaker: ProviderState['breaker'];
   /** Over the last 24 h, time-weighted; undefined while nothing was seen. */
   readonly uptimePercent: number | undefined;
@@ -41,7 +54,7 @@ export interface ProviderHealth {
     readonly p50Ms: number | undefined;
     readonly p95Ms: number | undefined;
   };
-  /** Epoch ms. */
+  /** When it was last judged, by traffic or by a free check that ended; epoch ms. */
   readonly lastCheckAt: number | undefined;
   readonly recentErrors: readonly { readonly at: number; readonly code: string; readonly message: string }[];
 }

@@ -1,21 +1,41 @@
-/** Where the daemon listens: what counts as loopback, how an address is written, and what to do when it cannot be had. */
-import { BlockList, isIP } from 'node:net';
+/** Where the daemon listens: who may reach it there, how an address is written, and what to do when it cannot be had. */
+import { once } from 'node:events';
+import { createServer, isIP } from 'node:net';
+import { isLoopback } from '../config/loopback.ts';
+import type { ConfigProblem } from '../contract/config.ts';
 
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
-LOOPBACK.addAddress('::1', 'ipv6');
-
-/** True when only programs of this machine can reach `host`; a name other than `localhost` is not trusted to be so. */
-export function isLoopback(host: string): boolean {
-  const version = isIP(host);
-  if (version === 0) return host.toLowerCase() === 'localhost';
-  return LOOPBACK.check(host, version === 4 ? 'ipv4' : 'ipv6');
+/**
+ * What is wrong with a host that others can reach, while callers need no key. Undefined for one that only this machine can,
+ * or that the operator accepts.
+ */
+export function findHostProblem(path: string, host: string, isAccepted: boolean): ConfigProblem | undefined {
+  if (isAccepted || isLoopback(host)) return undefined;
+  return {
+    path,
+    message:
+      `expected a loopback address, got: ${host}: callers need no key yet, so everybody who reaches this host could ` +
+      'spend your money. Put a proxy with authentication in front, or pass --allow-unauthenticated',
+  };
 }
 
 /** The address as a URL; an address that means "all interfaces" is named by the loopback one, which can be called. */
 export function renderUrl(host: string, port: number): string {
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return `http://${isIP(reachable) === 6 ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** Tries to listen, and stops at once. Undefined when it worked, else what to tell. Never rejects. */
+export async function findListenProblem(host: string, port: number): Promise<string | undefined> {
+  const server = createServer();
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+    return undefined;
+  } catch (error) {
+    return explainListenError(error, host, port);
+  } finally {
+    server.close();
+  }
 }
 
 /** Says why listening failed and what to do about it. */

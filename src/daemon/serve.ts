@@ -6,13 +6,15 @@
 import type { Logger } from 'pino';
 import { startService } from '../compose.ts';
 import { loadConfigFile } from '../config/load.ts';
+import { isLoopback } from '../config/loopback.ts';
+import { invalidConfig } from '../config/problems.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ResolvedConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { Service } from '../contract/service.ts';
 import { createHttpServer } from '../http/server.ts';
 import { systemClock } from '../runtime/system-clock.ts';
-import { explainListenError, isLoopback, renderUrl } from './address.ts';
+import { explainListenError, findHostProblem, findListenProblem, renderUrl } from './address.ts';
 import { CRASH_GRACE_MS, drain, DRAIN_GRACE_MS, force, within, type Running } from './drain.ts';
 import { EXIT, SIGNAL_EXIT, type ExitCode, type StopSignal } from './exit-code.ts';
 import { openLog, type LogStream } from './log.ts';
@@ -88,13 +90,10 @@ function fail(options: DaemonOptions, error: unknown): ExitCode {
 async function readConfig(options: DaemonOptions, parts: DaemonParts): Promise<ResolvedConfig> {
   const { config } = await parts.loadConfigFile(options.configFile, { env: options.env });
   const host = options.host ?? config.http.host;
-  if (!isLoopback(host) && options.allowUnauthenticated !== true) {
-    throw new SwitchgearError(
-      'invalid-config',
-      `expected http.host to be a loopback address, got: ${host}: callers need no key yet, so everybody who reaches ` +
-        'this host could spend your money. Put a proxy with authentication in front, or pass --allow-unauthenticated',
-    );
-  }
+  const [source, path] =
+    options.host === undefined ? [options.configFile, 'http.host'] : ['the command line', '--host'];
+  const problem = findHostProblem(path, host, options.allowUnauthenticated === true);
+  if (problem !== undefined) throw invalidConfig(source, [problem]);
   return { ...config, http: { ...config.http, host, port: options.port ?? config.http.port } };
 }
 
@@ -109,6 +108,9 @@ interface Setup {
 async function serve(setup: Setup): Promise<ExitCode> {
   const { options, parts, config, logger } = setup;
   const { clock } = parts;
+  // Before anything is started: a service that cannot be reached should not touch its providers or its store.
+  const problem = await findListenProblem(config.http.host, config.http.port);
+  if (problem !== undefined) return refuseToListen(options, problem);
   let started: Service | undefined;
   const signals = watchSignals({
     source: parts.signals,
@@ -134,15 +136,21 @@ async function serve(setup: Setup): Promise<ExitCode> {
     const failure = await listen(running, config.http);
     httpLogger.level = logger.level;
     if (failure !== undefined) {
-      options.tell(`switchgear: ${failure}\n`);
+      // It served nobody: that it stops again is no news.
+      logger.level = 'silent';
       await force(running);
-      return EXIT.unavailable;
+      return refuseToListen(options, failure);
     }
     announce(setup, running);
     return await endWell(running, signals);
   } finally {
     signals.close();
   }
+}
+
+function refuseToListen({ tell }: DaemonOptions, problem: string): ExitCode {
+  tell(`switchgear: ${problem}\n`);
+  return EXIT.unavailable;
 }
 
 /** Undefined when listening, else what to tell. */

@@ -57,6 +57,33 @@ export function refuse(param: string, what: string, actual: unknown): Switchgear
   return new SwitchgearError('invalid-request', `expected ${param} to be ${what}, got: ${describe(actual)}`, { param });
 }
 
+const NAME_SHOWN_MAX = 100;
+
+/** The same for a name that an operator typed, which may be repeated. `hint` ends the message. */
+export function refuseNamed(refused: {
+  readonly param: string;
+  readonly what: string;
+  readonly name: string;
+  readonly hint: string;
+}): SwitchgearError {
+  const { param, what, name, hint } = refused;
+  const message = `expected ${param} to be ${what}, got: ${shorten(name)}${hint}`;
+  return new SwitchgearError('invalid-request', message, { param });
+}
+
+/** A name that may be shown, but not at any length. */
+export function shorten(name: string): string {
+  return name.length > NAME_SHOWN_MAX ? `${name.slice(0, NAME_SHOWN_MAX)}…` : name;
+}
+
+const NAMES_SHOWN_MAX = 20;
+
+/** Names that would have been right, but not all of a long list. */
+export function listNames(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES_SHOWN_MAX).join(', ');
+  return names.length > NAMES_SHOWN_MAX ? `${shown}, …` : shown;
+}
+
 /** The name of a field inside another: `messages[0].content`. */
 export function join(path: string, step: PropertyKey): string {
   if (typeof step === 'number') return `${path}[${step}]`;

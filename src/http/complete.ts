@@ -10,6 +10,7 @@ import { SwitchgearError } from '../contract/errors.ts';
 import { watchCaller } from './caller.ts';
 import type { Edge } from './edge.ts';
 import { toFailure } from './failure.ts';
+import { readFeatureHeader } from './feature-headers.ts';
 import { parseRequestOptions } from './request-headers.ts';
 import { answerHeaders, type Headers, liveHeaders } from './response-headers.ts';
 import { SseWriter } from './sse.ts';
@@ -18,12 +19,18 @@ import type { ParsedCall, StreamRenderer, Wire } from './wire.ts';
 /** The route handler of one wire's completion API. */
 export function createCompletionHandler(edge: Edge, wire: Wire) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const call = wire.parse(request.body);
+    const call = parseCall(wire, request);
     const options = { ...parseRequestOptions(request.headers), signal: watchCaller(reply.raw) };
     if (call.isStream) return streamAnswer({ edge, wire, call, options, reply });
     const response = await edge.service.completion(call.request, options);
     return reply.headers(answerHeaders(response, wire)).send(wire.render(response));
   };
+}
+
+/** The body and the feature header beside it. */
+export function parseCall(wire: Wire, { body, headers }: FastifyRequest): ParsedCall {
+  const call = wire.parse(body);
+  return { ...call, request: { ...call.request, ...readFeatureHeader(headers, wire.name) } };
 }
 
 interface StreamJob {

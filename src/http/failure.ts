@@ -33,16 +33,18 @@ export type Scrub = (message: string) => string;
 
 type RefusalStatus = 400 | 403 | 404 | 408 | 413 | 415 | 431;
 
-/** Names of refusals that have no error code of their own: OpenAI's code, Anthropic's type, ours. */
-const REFUSALS: Readonly<Record<RefusalStatus, { openaiCode: string; anthropicType: string; code: string }>> = {
-  400: { openaiCode: 'invalid_request', anthropicType: 'invalid_request_error', code: 'invalid-request' },
-  403: { openaiCode: 'forbidden', anthropicType: 'permission_error', code: 'unauthorized' },
-  404: { openaiCode: 'unknown_url', anthropicType: 'not_found_error', code: 'invalid-request' },
-  408: { openaiCode: 'request_timeout', anthropicType: 'invalid_request_error', code: 'invalid-request' },
-  413: { openaiCode: 'request_too_large', anthropicType: 'request_too_large', code: 'invalid-request' },
-  415: { openaiCode: 'unsupported_media_type', anthropicType: 'invalid_request_error', code: 'invalid-request' },
-  431: { openaiCode: 'headers_too_large', anthropicType: 'invalid_request_error', code: 'invalid-request' },
+/** Every refusal is an `invalid-request` of ours, and the status says which; the wires have names for them. */
+const REFUSALS: Readonly<Record<RefusalStatus, { openaiCode: string; anthropicType: string }>> = {
+  400: { openaiCode: 'invalid_request', anthropicType: 'invalid_request_error' },
+  403: { openaiCode: 'forbidden', anthropicType: 'permission_error' },
+  404: { openaiCode: 'unknown_url', anthropicType: 'not_found_error' },
+  408: { openaiCode: 'request_timeout', anthropicType: 'invalid_request_error' },
+  413: { openaiCode: 'request_too_large', anthropicType: 'request_too_large' },
+  415: { openaiCode: 'unsupported_media_type', anthropicType: 'invalid_request_error' },
+  431: { openaiCode: 'headers_too_large', anthropicType: 'invalid_request_error' },
 };
+/** The one refusal that the same request may escape: its bytes came too slowly, and nothing was done with it. */
+const SLOW_STATUS: RefusalStatus = 408;
 
 const MESSAGE_LENGTH_MAX = 2_048;
 const CLIENT_RETRY_AFTER_MAX_MS = 60_000;
@@ -81,12 +83,6 @@ export function createScrub(config: ResolvedConfig): Scrub {
   };
 }
 
-/** Ms to the whole seconds of a Retry-After header, rounded up; undefined for what is no duration. */
-export function toRetryAfterSeconds(retryAfterMs: number | undefined): number | undefined {
-  if (retryAfterMs === undefined || !Number.isFinite(retryAfterMs)) return undefined;
-  return Math.max(0, Math.ceil(retryAfterMs / 1_000));
-}
-
 function fromSwitchgear(error: SwitchgearError, scrub: Scrub): HttpFailure {
   const meaning = ERROR_POLICY[error.code];
   const isSoon = error.retryAfterMs === undefined || error.retryAfterMs <= CLIENT_RETRY_AFTER_MAX_MS;
@@ -110,13 +106,14 @@ function fromSwitchgear(error: SwitchgearError, scrub: Scrub): HttpFailure {
 function fromRefusal(refusal: HttpRefusal, scrub: Scrub): HttpFailure {
   return {
     status: refusal.status,
+    code: 'invalid-request',
     ...REFUSALS[refusal.status],
     message: scrub(refusal.message),
     param: refusal.param,
     requestId: undefined,
     openaiType: 'invalid_request_error',
     retryAfterMs: undefined,
-    isRetryable: false,
+    isRetryable: refusal.status === SLOW_STATUS,
     isDefect: false,
   };
 }

@@ -58,8 +58,9 @@ function refuseForeignOrigin(origin: string | undefined, host: string): void {
 function refuseRemote(request: FastifyRequest): void {
   const isProxied = PROXY_HEADERS.some((name) => request.headers[name] !== undefined);
   const isLocal = isLoopbackName(request.raw.socket.remoteAddress ?? '');
-  if (isProxied || !isLocal)
-    throw new HttpRefusal(403, 'expected admin routes to be called from this machine, got: another one');
+  if (isLocal && !isProxied) return;
+  const found = isLocal ? 'a call through a proxy, which may speak for anybody' : 'another one';
+  throw new HttpRefusal(403, `expected admin routes to be called from this machine, got: ${found}`);
 }
 
 /** `[::1]:80` to `[::1]`, `name:80` to `name`. */

@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { RequestResult } from '../contract/service.ts';
 import { watchCaller } from './caller.ts';
 import { refuse } from './check.ts';
+import { parseCall } from './complete.ts';
 import type { Edge } from './edge.ts';
 import { toFailure } from './failure.ts';
 import { renderOpenaiFailure } from './openai/render.ts';
@@ -22,7 +23,7 @@ interface IdRoute {
 
 export function registerRequestRoutes(app: FastifyInstance, edge: Edge): void {
   app.post('/v1/requests', async (request, reply) => {
-    const call = openaiWire.parse(request.body);
+    const call = parseCall(openaiWire, request);
     if (call.isStream) throw refuse('stream', 'absent from a submitted request', true);
     if (call.unstreamedOnly !== undefined) {
       throw refuse(call.unstreamedOnly, 'absent from a submitted request, whose stored answer cannot hold it', 'set');

@@ -1,6 +1,6 @@
 /** The `x-switchgear-*` response headers. Values are made safe for a header line; what is unknown is left out. */
 import type { AnyResponse, RequestId } from '../contract/response.ts';
-import { type HttpFailure, toRetryAfterSeconds } from './failure.ts';
+import type { HttpFailure } from './failure.ts';
 import type { Wire } from './wire.ts';
 
 export type Headers = Readonly<Record<string, string>>;
@@ -24,14 +24,20 @@ export function liveHeaders(requestId: RequestId, provider: string | undefined, 
 }
 
 export function failureHeaders(failure: HttpFailure, wire: Wire): Headers {
-  const retryAfter = toRetryAfterSeconds(failure.retryAfterMs);
   return {
     'x-switchgear-error': failure.code,
     ...(failure.requestId !== undefined && liveHeaders(failure.requestId, failure.provider, wire)),
     ...(failure.attempts !== undefined && { 'x-switchgear-attempts': String(failure.attempts) }),
-    ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+    ...retryAfterHeaders(failure.retryAfterMs),
     ...(!failure.isRetryable && { 'x-should-retry': 'false' }),
   };
+}
+
+/** Never earlier than the time is true: the whole seconds of the standard header are rounded up, as both SDKs' ms are. */
+export function retryAfterHeaders(retryAfterMs: number | undefined): Headers {
+  if (retryAfterMs === undefined || !Number.isFinite(retryAfterMs)) return {};
+  const waitMs = Math.max(0, Math.ceil(retryAfterMs));
+  return { 'retry-after': String(Math.ceil(waitMs / 1_000)), 'retry-after-ms': String(waitMs) };
 }
 
 /** Nano-dollars as an exact decimal number of dollars without an exponent. */

@@ -71,7 +71,8 @@ const tree = {
   ],
 };
 const providers = { providers: { openai: provider, anthropic: broken } };
-const queue = { lanes: [{ provider: 'openai', waiting: 7, running: 2, limit: 32, paused: true }], open: 9 };
+const lane = { provider: 'openai', waiting: 7, running: 2, limit: 32, paused: true };
+const queue = { lanes: [lane], open: 9, waiting: 7, running: 2 };
 const answers: Readonly<Record<string, unknown>> = {
   '/admin/tree': tree,
   '/admin/providers': providers,
@@ -93,9 +94,44 @@ describe('status', () => {
         /^anthropic +unhealthy \(key anthropic#1 disabled\) +open \(probe in (59 min|1 h)\) +held 1 min +2\/32 +- +- +- +2 min ago: 503\[31m from upstream x+…$/,
       ),
     );
-    expect(lines).toContainEqual(expect.stringMatching(/^QUEUE \(9 open\) +WAITING +RUNNING +LIMIT$/));
+    expect(lines).toContainEqual(expect.stringMatching(/^QUEUE \(7 waiting, 2 running\) +WAITING +RUNNING +LIMIT$/));
     expect(lines).toContainEqual(expect.stringMatching(/^openai \(paused\) +7 +2 +32$/));
     expect(lines).toContainEqual(expect.stringMatching(/^· openai +down +5 +6$/));
+    expect(out).not.toContain('lane of each');
+  });
+
+  test('counts a request that waits in several lanes once, and says that lanes overlap', async () => {
+    const overlapping = { lanes: [lane, { ...lane, provider: 'anthropic' }], open: 9, waiting: 7, running: 2 };
+    await using daemon = await startScriptedDaemon(({ path }, response) =>
+      reply(response, 200, path === '/admin/queue' ? overlapping : answers[path]),
+    );
+    const { out } = await run(['status', '--url', daemon.url]);
+    expect(out).toMatch(/^QUEUE \(7 waiting, 2 running\) /m);
+    expect(out).toMatch(/^Lanes overlap: a request that several providers may take waits in the lane of each\.$/m);
+  });
+
+  test.each([
+    ['rate-limited', {}, 'rate limited'],
+    ['failing', { failureCount: 3, successCount: 7 }, '3 of 10 failed'],
+    ['check-failed', {}, 'check failed'],
+    ['no-usable-key', {}, 'no usable key'],
+    ['something-new', {}, 'something-new'],
+  ])('says why a provider is not healthy where no other column does: %s', async (reason, counts, why) => {
+    const degraded = { ...provider, status: 'degraded', reason, breaker: { ...breaker, ...counts } };
+    await using daemon = await startScriptedDaemon(({ path }, response) =>
+      reply(response, 200, path === '/admin/providers' ? { providers: { openai: degraded } } : answers[path]),
+    );
+    const { out } = await run(['status', '--url', daemon.url]);
+    expect(out).toMatch(new RegExp(`^openai +degraded \\(${why}\\) +closed`, 'm'));
+  });
+
+  test('lists the providers that the config leaves out, with the reason', async () => {
+    const leftOut = [{ name: 'late', reason: 'its key is empty (LATE_KEY is not set)' }];
+    await using daemon = await startScriptedDaemon(({ path }, response) =>
+      reply(response, 200, path === '/admin/providers' ? { ...providers, leftOut } : answers[path]),
+    );
+    const { out } = await run(['status', '--url', daemon.url]);
+    expect(out).toMatch(/^Left out: late: its key is empty \(LATE_KEY is not set\)$/m);
   });
 
   test.each([
@@ -120,12 +156,14 @@ describe('status', () => {
   });
 
   test('shows a daemon of another version as far as it is understood', async () => {
+    const leanQueue = { lanes: [lane], open: 9 };
     const lean = { providers: { openai: { status: 'healthy', breaker: { state: 'closed' }, novelty: 1 } } };
     await using daemon = await startScriptedDaemon(({ path }, response) =>
-      reply(response, 200, path === '/admin/providers' ? lean : answers[path]),
+      reply(response, 200, { ...answers, '/admin/providers': lean, '/admin/queue': leanQueue }[path]),
     );
     const { code, out } = await run(['status', '--url', daemon.url]);
     expect(code).toBe(0);
+    expect(out).toMatch(/^QUEUE \(9 open\) /m);
     expect(out).toMatch(/^openai +healthy +closed +- +- +- +- +- +-$/m);
   });
 
@@ -173,6 +211,16 @@ describe('costs', () => {
       ['12 records, 3 of unknown price not included; 100 tokens in (20 cached), 50 out (5 reasoning)'],
       [''],
     ]);
+  });
+
+  test('what was never priced is unknown, not zero; what was never asked is zero', async () => {
+    const one = { ...costs, totalCost: { usd: 0, usdNanos: 0 }, costByProvider: {}, costByTenant: {}, recordCount: 1 };
+    await using unpriced = await startScriptedDaemon(always(200, { ...one, unpricedCount: 1 }));
+    const { out } = await run(['costs', '--url', unpriced.url]);
+    expect(out).toMatch(/^total +-$/m);
+    expect(out).toContain('1 record, 1 of unknown price not included; ');
+    await using unused = await startScriptedDaemon(always(200, { ...one, recordCount: 0, unpricedCount: 0 }));
+    expect((await run(['costs', '--url', unused.url])).out).toMatch(/^total +\$0\.00$/m);
   });
 
   test('asks for what was asked of it', async () => {
@@ -288,6 +336,56 @@ describe('config check', () => {
         ok: false,
         problems: expect.arrayContaining([expect.objectContaining({ path: 'http.port' })]),
       });
+    });
+  });
+
+  test('tells every mistake under the options of any adapter, and a host that serve refuses, by their paths', async () => {
+    const text = [
+      'providers:',
+      '  a: { adapter: mock, models: [m], options: { scirpt: [], repeat: maybe } }',
+      '  b: { adapter: openai, apiKey: none, baseURL: http://127.0.0.1:1/v1, options: { streamUsage: perhaps } }',
+      '  c: { adapter: anthropic, apiKey: none, baseURL: http://127.0.0.1:1, options: { nonsense: 1 } }',
+      'http: { host: 0.0.0.0 }',
+    ].join('\n');
+    await withConfig(text, async (file) => {
+      const { code, out, err } = await run(['config', 'check', file]);
+      expect({ code, out }).toEqual({ code: 78, out: '' });
+      expect(err).toMatch(/^switchgear: expected \S+ to be valid, got 5 problems:\n/);
+      const json = await run(['config', 'check', file, '--json']);
+      const { ok, problems } = JSON.parse(json.out) as { ok: boolean; problems: { path: string }[] }; // What it promises.
+      expect([ok, problems.map(({ path }) => path)]).toEqual([
+        false,
+        [
+          'providers.a.options.repeat',
+          'providers.a.options.scirpt',
+          'providers.b.options.streamUsage',
+          'providers.c.options.nonsense',
+          'http.host',
+        ],
+      ]);
+    });
+  });
+
+  test.each([
+    ['0.0.0.0', 78],
+    ['gateway.example', 78],
+    ['::1', 0],
+    ['LocalHost', 0],
+  ])('judges http.host %s as serve does', async (host, code) => {
+    const text = `http: { host: "${host}" }\nproviders:\n  local: { adapter: mock, models: [m] }\n`;
+    await withConfig(text, async (file) => {
+      const checked = await run(['config', 'check', file]);
+      expect(checked.code).toBe(code);
+      if (code === 0) return;
+      expect(checked.err).toContain(`http.host: expected a loopback address, got: ${host}`);
+      expect(checked.err).toContain('--allow-unauthenticated');
+      expect(JSON.parse((await run(['config', 'check', file, '--json'])).out)).toMatchObject({
+        ok: false,
+        problems: [{ path: 'http.host' }],
+      });
+      const allowed = await run(['config', 'check', file, '--allow-unauthenticated']);
+      expect(allowed.code).toBe(0);
+      expect(allowed.out).toMatch(/^Warning: http\.host .* is not a loopback address/m);
     });
   });
 

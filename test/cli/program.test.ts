@@ -26,7 +26,7 @@ describe('words', () => {
     [['complete', 'Hi', '--priority', 'urgent'], /Allowed choices are high, normal, low/],
     [['result', 'req_1', '--wait', '-1'], /Expected a whole number from 0 to/],
     [['serve', '--port', '65536'], /Expected a whole number from 0 to 65535/],
-    [['costs', '--since', 'yesterday'], /Expected a date/],
+    [['costs', '--since', 'yesterday'], /Expected a date .* such as 24h or 7d; "switchgear --help"/],
     [['costs', '--since', '2026-13-45'], /Expected a date/],
     [['config', 'chekc'], /unknown command 'chekc' \(Did you mean check\?\)/],
   ])('%j is a usage error, told in one line with what to do', async (words, message) => {
@@ -128,6 +128,16 @@ describe('the address', () => {
     }
   });
 
+  test('https to a daemon that speaks plain http says so, and which address to try', async () => {
+    await using daemon = await startScriptedDaemon(always(200, completionOf('ok')));
+    const url = daemon.url.replace('http:', 'https:');
+    expect(await run(['status', '--url', url])).toEqual({
+      code: 69,
+      out: '',
+      err: `switchgear: expected ${url} to speak TLS, got something else: a daemon speaks plain http, try --url ${daemon.url}\n`,
+    });
+  });
+
   test('a connection that is closed without an answer is 69', async () => {
     await using daemon = await startScriptedDaemon((_question, response) => response.destroy());
     const result = await run(['status', '--url', daemon.url]);
@@ -162,6 +172,7 @@ describe('exit codes', () => {
     [400, 65],
     [404, 65],
     [401, 77],
+    [403, 77],
     [402, 77],
     [500, 76],
     [502, 76],
@@ -171,6 +182,13 @@ describe('exit codes', () => {
     await using daemon = await startScriptedDaemon((_question, response) => response.writeHead(status).end('oops'));
     const result = await run(['complete', 'Hi', '--url', daemon.url]);
     expect(result).toEqual({ code, out: '', err: `switchgear: ${daemon.url} answered ${status}\n` });
+  });
+
+  test('a refusal for where the request came from ends with 77, although it has no code of its own', async () => {
+    await using daemon = await startScriptedDaemon(
+      always(403, { error: { message: 'not from there' } }, { 'x-switchgear-error': 'invalid-request' }),
+    );
+    expect((await run(['status', '--url', daemon.url])).code).toBe(77);
   });
 
   test("a defect of the daemon's own ends with 70", async () => {

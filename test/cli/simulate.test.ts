@@ -30,6 +30,25 @@ test('simulate tells people the base URLs of both wires', async () => {
   expect(shell.out()).toMatch(/OpenAI base URL +http:\/\/127\.0\.0\.1:\d+\/v1/);
 });
 
+test.each([['0.0.0.0'], ['::']])('simulate --host %s warns that others can reach it and its controls', async (host) => {
+  for (const json of [[], ['--json']]) {
+    const shell = createTestShell({ onOutput: () => setImmediate(() => shell.pressControlC()) });
+    expect(await runCommandLine(['simulate', '--port', '0', '--host', host, ...json], shell)).toBe(0);
+    expect(shell.err()).toBe(
+      `switchgear: everybody who reaches ${host} can use this simulator, read what it was asked and switch its faults\n`,
+    );
+  }
+});
+
+test.each([['127.0.0.1'], ['localhost']])(
+  'simulate --host %s, which only this machine reaches, warns of nothing',
+  async (host) => {
+    const shell = createTestShell({ onOutput: () => setImmediate(() => shell.pressControlC()) });
+    expect(await runCommandLine(['simulate', '--port', '0', '--host', host], shell)).toBe(0);
+    expect(shell.err()).toBe('');
+  },
+);
+
 test.each([
   ['--outage', 'soon:503'],
   ['--failure-rate', 'often'],

@@ -51,8 +51,8 @@ describe('config/switchgear.yaml', () => {
       fast: [{ provider: 'mock', model: 'mock-small' }],
     });
     expect(notices).toEqual([
-      'provider openai is left out: its key is empty',
-      'provider anthropic is left out: its key is empty',
+      'provider openai is left out: its key is empty (OPENAI_API_KEY is not set)',
+      'provider anthropic is left out: its key is empty (ANTHROPIC_API_KEY is not set)',
     ]);
     expect(warnings).toEqual([]);
   });

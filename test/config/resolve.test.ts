@@ -241,6 +241,14 @@ describe('mistakes', () => {
     expect(problem?.message).toContain(`did you mean "${meant}"?`);
   });
 
+  test.each([
+    [{}, 'providers: expected a map of providers, got: nothing'],
+    [{ providers: [] }, 'providers: expected a map of providers, got: an empty list'],
+    [{ providers: {} }, 'providers: expected at least one provider, got: none'],
+  ])('about providers that are missing are told once: %j', (input, expected) => {
+    expect(problemsOf(input).map(({ path, message }) => `${path}: ${message}`)).toEqual([expected]);
+  });
+
   test('of spelling come without a suggestion when nothing is near', () => {
     expect(problemsOf({ ...minimal, zebra: 1 })).toEqual([
       { path: 'zebra', message: 'expected a known option, got: "zebra"' },
@@ -401,6 +409,7 @@ describe('names and references', () => {
 
   test.each([
     ['another/a', 'expected the provider to be configured (local), got: "another"'],
+    ['loacl/a', 'expected the provider to be configured (local), got: "loacl"; did you mean "local"?'],
     ['locl/a', 'expected the provider to be configured (local), got: "locl"; did you mean "local"?'],
     ['local/mistrall', 'expected a model that provider local lists, got: "mistrall"; did you mean "mistral"?'],
     ['mistral', 'expected provider/model, got: "mistral"'],
@@ -439,11 +448,11 @@ describe('names and references', () => {
     const { config, notices, warnings } = resolveConfig(input, { env: {} });
     expect(config.models).toEqual({ smart: [{ provider: 'mock', model: 'm' }], lone: [] });
     expect(config.inactiveProviders).toEqual([
-      { name: 'openai', reason: 'its key is empty', models: [{ id: 'gpt-4.1' }] },
+      { name: 'openai', reason: 'its key is empty (K is not set)', models: [{ id: 'gpt-4.1' }] },
       { name: 'off', reason: 'enabled is false', models: [] },
     ]);
     expect(notices).toEqual([
-      'provider openai is left out: its key is empty',
+      'provider openai is left out: its key is empty (K is not set)',
       'provider off is left out: enabled is false',
     ]);
     expect(warnings).toEqual(['alias lone has no active candidate: all its providers are left out']);
@@ -539,6 +548,22 @@ describe('addresses', () => {
 
   test('a header cannot smuggle another one in', () => {
     expect(pathsOf(withProvider({ headers: { 'x-a': 'b\r\nx-evil: 1' } }))).toEqual(['providers.local.headers.x-a']);
+  });
+
+  test.each([
+    ['http://127.0.0.1:11434', true],
+    ['https://llm.example/', true],
+    ['http://127.0.0.1:11434/v1', false],
+    ['https://llm.example/openai/deployments/x', false],
+  ])('an OpenAI-compatible baseURL without a path is warned of: %s', (baseURL, isWarned) => {
+    const providers = {
+      local: { adapter: 'openai', apiKey: 'none', baseURL },
+      other: { adapter: 'anthropic', apiKey: 'none', baseURL },
+    };
+    const { warnings } = resolveConfig({ providers }, { env: {} });
+    const warning =
+      'provider local: its baseURL has no path, and most OpenAI-compatible servers answer under /v1; it is tried as it is';
+    expect(warnings).toEqual(isWarned ? [warning] : []);
   });
 
   test('listening beyond loopback and sending a key in the open are warned of', () => {

@@ -134,7 +134,7 @@ describe('stopping', () => {
         .filter((msg) => msg === 'told to stop' || msg === 'draining' || msg === 'stopped');
       expect(last).toEqual(['told to stop', 'draining', 'stopped']);
     }
-  });
+  }, 60_000);
 
   test.each(['SIGTERM', 'SIGINT'] as const)(
     '%s lets a request in flight finish, refuses new ones, and ends with 0',
@@ -239,13 +239,13 @@ describe('a daemon that cannot start', () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo; // It listens on TCP.
-    await using config = await writeConfig(CONFIG);
+    await using config = await writeConfig(`${CONFIG}  later: { adapter: openai, enabled: whenKeyed, apiKey: '' }\n`);
     await using child = spawnCli(['serve', '--config', config.file, '--port', `${port}`]);
     expect(await child.exit).toEqual({ code: 69, signal: null });
     expect(child.stderr()).toBe(
       `switchgear: port ${port} on 127.0.0.1 is taken: stop what listens there, or choose another with --port N or http.port\n`,
     );
-    expect(child.stdout()).not.toContain('"listening"');
+    expect(child.stdout(), 'nothing was started, so nothing is drained or told').toBe('');
     server.close();
   });
 
@@ -260,13 +260,14 @@ describe('a daemon that cannot start', () => {
     expect(child.stdout()).toBe('');
   });
 
-  test('names a mistake in what only an adapter understands, and ends with 78', async () => {
+  test('names every mistake in what only an adapter understands, and ends with 78', async () => {
     await using config = await writeConfig(
-      'providers:\n  a: { adapter: mock, models: [m], options: { scirpt: [] } }\n',
+      'providers:\n  a: { adapter: mock, models: [m], options: { scirpt: [] } }\n  b: { adapter: mock, options: { repeat: 1 } }\n',
     );
     await using child = spawnCli(['serve', '--config', config.file, '--port', '0']);
     expect(await child.exit).toEqual({ code: 78, signal: null });
-    expect(child.stderr()).toContain('providers.a.options');
+    for (const path of ['providers.a.options.scirpt', 'providers.b.options.repeat'])
+      expect(child.stderr()).toContain(path);
     expect(child.stdout()).not.toContain('"listening"');
   });
 

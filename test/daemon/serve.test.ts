@@ -162,6 +162,20 @@ test('a service that cannot start ends with 70 and says why', async () => {
   expect(rig.signals.eventNames()).toEqual([]);
 });
 
+test('a port that is taken while the service starts ends with 69 and its message alone', async () => {
+  const rig = startRig(async () => undefined, {
+    createHttpServer: () => {
+      const server = fastify();
+      server.listen = () => Promise.reject(Object.assign(new Error('taken'), { code: 'EADDRINUSE' }));
+      return server;
+    },
+  });
+  expect(await rig.exit).toBe(69);
+  expect(rig.told).toEqual([expect.stringMatching(/^switchgear: port 0 on 127\.0\.0\.1 is taken: /)]);
+  expect(rig.graces).toEqual([0]);
+  expect(rig.log.join('')).toBe('');
+});
+
 test('a signal that comes while starting stops as soon as it has started', async () => {
   const begin = Promise.withResolvers<void>();
   const rig = startRig(async () => undefined, {}, begin.promise);

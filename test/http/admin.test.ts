@@ -76,6 +76,14 @@ describe('admin reads', () => {
     });
   });
 
+  test('the providers that the config leaves out, with the reason', async () => {
+    const reason = 'its key is empty (OPENAI_API_KEY is not set)';
+    await using edge = await startEdge({ config: { inactiveProviders: [{ name: 'openai', reason, models: [] }] } });
+    expect(await (await fetch(`${edge.url}/admin/providers`)).json()).toMatchObject({
+      leftOut: [{ name: 'openai', reason }],
+    });
+  });
+
   test('the costs of a time, a provider, a tenant, a tag', async () => {
     await using edge = await startEdge();
     const response = await fetch(
@@ -96,6 +104,52 @@ describe('admin reads', () => {
     await using edge = await startEdge();
     const response = await fetch(`${edge.url}/admin/costs?${query}`);
     expect([response.status, (await response.json()).error.param]).toEqual([400, param]);
+  });
+
+  test('an unknown query parameter is named beside the known ones', async () => {
+    await using edge = await startEdge();
+    const { error } = await (await fetch(`${edge.url}/admin/explain?modle=smart`)).json();
+    expect(error.message).toBe('expected the query to have known parameters only (model), got: modle');
+  });
+
+  test.each([
+    ['provider=nope', 'provider', /^expected provider to be .*first, claude.*, got: nope$/],
+    ['tenant=nobody', 'tenant', /^expected tenant to be .*, got: nobody$/],
+    ['model=gpt-nope', 'model', /^expected model to be .*model-1.*, got: gpt-nope$/],
+    ['model=smart', 'model', /smart is an alias of first\/model-1/],
+    ['model=first/model-1', 'model', /ask for provider first and model model-1/],
+    ['since=2026-01-01&provider=first&tenant=nobody', 'tenant', /got: nobody$/],
+    [`provider=${'x'.repeat(300)}`, 'provider', /got: x{100}…$/],
+  ])('a cost query for what nobody knows (%s) is refused, not answered with zeros', async (query, param, message) => {
+    await using edge = await startEdge();
+    edge.service.recordCount = () => 0;
+    const response = await fetch(`${edge.url}/admin/costs?${query}`);
+    expect(response.headers.get('x-switchgear-error')).toBe('invalid-request');
+    const { error } = await response.json();
+    expect([response.status, error.param]).toEqual([400, param]);
+    expect(error.message).toMatch(message);
+  });
+
+  test.each([
+    ['a configured provider', 'provider=first'],
+    ['one that is left out', 'provider=sleeping'],
+    ['a listed model', 'model=vendor/model-2'],
+    ['a model of a provider that is left out', 'model=dream-1'],
+    ['the default tenant', 'tenant=default'],
+    ['a tag, which can be anything', 'tag=never-used'],
+  ])('a cost query for %s that spent nothing is answered with zeros', async (_name, query) => {
+    const inactiveProviders = [{ name: 'sleeping', reason: 'its key is empty', models: [{ id: 'dream-1' }] }];
+    await using edge = await startEdge({ config: { inactiveProviders } });
+    edge.service.recordCount = () => 0;
+    const response = await fetch(`${edge.url}/admin/costs?${query}`);
+    expect([response.status, (await response.json()).recordCount]).toEqual([200, 0]);
+  });
+
+  test('a provider that left the config is known as long as the ledger knows it, also outside of the time asked for', async () => {
+    await using edge = await startEdge();
+    edge.service.recordCount = ({ provider, since }) => (provider === 'removed' && since === undefined ? 3 : 0);
+    const response = await fetch(`${edge.url}/admin/costs?provider=removed&since=2026-01-01`);
+    expect([response.status, (await response.json()).recordCount]).toEqual([200, 0]);
   });
 
   test.each([
@@ -141,7 +195,9 @@ describe('admin acts', () => {
     });
     expect((await edge.post(`/admin/actors/first/${verb}`, '')).status).toBe(200);
     expect(edge.service.verbs).toEqual([`${verb} first`, `${verb} first`]);
-    expect((await edge.post(`/admin/actors/nobody/${verb}`, '')).status).toBe(404);
+    const refused = await edge.post(`/admin/actors/nobody/${verb}`, '');
+    expect(refused.status).toBe(404);
+    expect((await refused.json()).error.message).toBe('expected the actor to be one of providers, first, got: nobody');
   });
 
   test('only with POST and only with known verbs', async () => {
@@ -160,8 +216,11 @@ describe('admin acts', () => {
       latencyMs: 7,
       error: { code: 'timeout', message: 'too slow', provider: 'first' },
     });
-    for (const name of ['nobody', 'toString', '__proto__'])
-      expect((await edge.post(`/admin/providers/${name}/test`, '')).status).toBe(404);
+    for (const name of ['nobody', 'toString', '__proto__']) {
+      const refused = await edge.post(`/admin/providers/${name}/test`, '');
+      expect(refused.status).toBe(404);
+      expect((await refused.json()).error.message).toBe(`expected the provider to be one of first, got: ${name}`);
+    }
   });
 });
 

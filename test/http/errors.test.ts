@@ -4,7 +4,7 @@ import OpenAI from 'openai';
 import { describe, expect, test } from 'vitest';
 import { type ErrorCode, SwitchgearError } from '../../src/contract/errors.ts';
 import { ERROR_POLICY } from '../../src/contract/failures.ts';
-import { CANARY, startEdge, type TestEdge } from '../support/http-edge.ts';
+import { CANARY, sendRaw, startEdge, type TestEdge } from '../support/http-edge.ts';
 import { createResponse, yieldAll } from '../support/http-service.ts';
 
 const messages = [{ role: 'user' as const, content: 'Hello' }];
@@ -34,6 +34,9 @@ const TABLE: readonly (readonly [ErrorCode, number, string, string])[] = [
   ['timeout', 504, 'timeout', 'timeout_error'],
 ];
 
+/** The rest the runtime has already retried, or no retry could mend. */
+const RETRIED_BY_CLIENTS: ReadonlySet<ErrorCode> = new Set(['queue-full', 'store-unavailable', 'shutting-down']);
+
 function fail(edge: TestEdge, error: unknown): void {
   edge.service.answer = async () => {
     throw error;
@@ -41,6 +44,8 @@ function fail(edge: TestEdge, error: unknown): void {
   edge.service.parts = () => {
     throw error;
   };
+  edge.service.submit = () => Promise.reject(error);
+  edge.service.embed = () => Promise.reject(error);
 }
 
 test('an error after attempts says how many there were, and who failed last', async () => {
@@ -80,6 +85,27 @@ test('the table of codes below is complete', () => {
 });
 
 describe.each(TABLE)('%s', (code, status, openaiCode, anthropicType) => {
+  test(`is ${status} with the same headers from every route that takes requests`, async () => {
+    await using edge = await startEdge();
+    fail(edge, new SwitchgearError(code, 'it broke', { requestId: 'req_9', retryAfterMs: 61_000 }));
+    const bodies = { '/v1/embeddings': { model: 'm', input: 'x' }, '/v1/requests': base };
+    for (const [path, body] of Object.entries(bodies)) {
+      const { status: got, headers } = await edge.post(path, body);
+      const names = ['error', 'request-id'].map((name) => headers.get(`x-switchgear-${name}`));
+      expect([path, got, ...names]).toEqual([path, status, code, 'req_9']);
+      expect(headers.get('retry-after')).toBe('61');
+      expect(headers.get('x-should-retry'), 'more than a minute is too long for a client to sit out').toBe('false');
+    }
+  });
+
+  test('is named in our own header when it became of a submitted request, which can be read all the same', async () => {
+    await using edge = await startEdge();
+    const error = new SwitchgearError(code, 'it broke', { requestId: 'req_9' });
+    edge.service.results.set('req_9', { requestId: 'req_9', status: 'failed', error });
+    const { status: got, headers } = await fetch(`${edge.url}/v1/requests/req_9`);
+    expect([got, headers.get('x-switchgear-error'), headers.get('x-should-retry')]).toEqual([200, code, null]);
+  });
+
   test(`is ${status} in both shapes, streamed or not`, async () => {
     await using edge = await startEdge();
     fail(edge, new SwitchgearError(code, 'it broke', { requestId: 'req_9', param: 'model', retryAfterMs: 1_001 }));
@@ -101,8 +127,58 @@ describe.each(TABLE)('%s', (code, status, openaiCode, anthropicType) => {
         expect(headers.get('x-switchgear-error')).toBe(code);
         expect(headers.get('x-switchgear-request-id')).toBe('req_9');
         expect(headers.get('retry-after')).toBe('2');
+        expect(headers.get('retry-after-ms')).toBe('1001');
+        expect(headers.get('x-should-retry')).toBe(RETRIED_BY_CLIENTS.has(code) ? null : 'false');
       }
     }
+  });
+});
+
+describe('what HTTP itself refuses', () => {
+  const head = (line: string, ...headers: string[]) => [line, 'Host: localhost', ...headers, '', ''].join('\r\n');
+  const json = 'Content-Type: application/json';
+  test.each([
+    [
+      'a body that is no JSON',
+      400,
+      head('POST /v1/messages HTTP/1.1', json, 'Content-Length: 1', 'Connection: close') + 'x',
+    ],
+    ['a foreign host', 403, 'GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n'],
+    ['a foreign origin', 403, head('GET /v1/models HTTP/1.1', 'Origin: http://evil.example', 'Connection: close')],
+    ['a proxied admin call', 403, head('GET /admin/tree HTTP/1.1', 'X-Forwarded-For: 10.0.0.1', 'Connection: close')],
+    ['an unknown path', 404, head('GET /v2/models HTTP/1.1', 'Connection: close')],
+    [
+      'an unknown actor',
+      404,
+      head('POST /admin/actors/nobody/restart HTTP/1.1', 'Content-Length: 0', 'Connection: close'),
+    ],
+    [
+      'a body that is too large',
+      413,
+      head('POST /v1/messages HTTP/1.1', json, 'Content-Length: 99999999', 'Connection: close'),
+    ],
+    [
+      'a form',
+      415,
+      head('POST /v1/messages HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 1', 'Connection: close') + 'x',
+    ],
+    ['headers that are too long', 431, head('GET /healthz HTTP/1.1', `X: ${'y'.repeat(17_000)}`)],
+  ])('(%s: %i) is invalid-request in our own header; a retry would change nothing', async (_name, status, bytes) => {
+    await using edge = await startEdge();
+    const answer = await sendRaw(edge.port, bytes);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer.toLowerCase()).toContain('\r\nx-switchgear-error: invalid-request\r\n');
+    expect(answer.toLowerCase()).toContain('\r\nx-should-retry: false\r\n');
+  });
+
+  test('(a request that came too slowly: 408) is too, but it may be sent again: nothing was done with it', async () => {
+    await using edge = await startEdge({
+      limits: { headersTimeoutMs: 100, requestTimeoutMs: 200, checkIntervalMs: 50 },
+    });
+    const answer = await sendRaw(edge.port, 'GET /healthz HTTP/1.1\r\nHost: local');
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+    expect(answer).toContain('\r\nx-switchgear-error: invalid-request\r\n');
+    expect(answer).not.toContain('x-should-retry');
   });
 });
 

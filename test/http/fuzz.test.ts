@@ -8,6 +8,9 @@ import { parseCompletion, parseEmbedding } from '../../src/runtime/parse-request
 import { SwitchgearError } from '../../src/contract/errors.ts';
 import { sendRaw, startEdge } from '../support/http-edge.ts';
 
+/** Thousands of runs take long where the machine has other work. */
+const LONG = { timeout: 90_000 };
+
 const PATHS = ['/v1/chat/completions', '/v1/messages', '/v1/embeddings', '/v1/requests', '/admin/explain'] as const;
 const NAMES = [
   'model',
@@ -114,7 +117,7 @@ const nearlyRight = fc
     [name]: value,
   }));
 
-test('bodies', async () => {
+test('bodies', LONG, async () => {
   await using edge = await startEdge();
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(...PATHS), fc.oneof(json, nearlyRight), async (path, body) => {
@@ -129,7 +132,7 @@ test('bodies', async () => {
   expect(edge.service.requests.length).toBeGreaterThan(50);
 });
 
-test('what the edge lets through, the runtime takes', () => {
+test('what the edge lets through, the runtime takes', LONG, () => {
   let taken = 0;
   const parsers = [
     (body: unknown) => parseCompletion(parseChatCompletion(body).request, 'smart'),
@@ -153,7 +156,7 @@ test('what the edge lets through, the runtime takes', () => {
   expect(taken).toBeGreaterThan(2_000);
 });
 
-test('header values', async () => {
+test('header values', LONG, async () => {
   // A wrong length makes the server wait for a body that does not come.
   await using edge = await startEdge({ limits: { headersTimeoutMs: 40, requestTimeoutMs: 40, checkIntervalMs: 20 } });
   const names = [
@@ -166,6 +169,8 @@ test('header values', async () => {
     'authorization',
     'x-api-key',
     'anthropic-version',
+    'anthropic-beta',
+    'openai-beta',
     'content-type',
     'host',
     'origin',
@@ -216,7 +221,8 @@ test('header values', async () => {
     ),
     { numRuns: 1_000 },
   );
-  expect((await fetch(`${edge.url}/healthz`)).status).toBe(200);
+  // A busy machine may be too slow for these limits once.
+  await expect.poll(async () => (await fetch(`${edge.url}/healthz`)).status).toBe(200);
 });
 
 test('paths and queries', async () => {

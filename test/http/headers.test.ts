@@ -1,7 +1,6 @@
 /** The `x-switchgear-*` headers, in both directions. */
 import { describe, expect, test } from 'vitest';
-import { formatUsd } from '../../src/http/response-headers.ts';
-import { toRetryAfterSeconds } from '../../src/http/failure.ts';
+import { formatUsd, retryAfterHeaders } from '../../src/http/response-headers.ts';
 import { startEdge } from '../support/http-edge.ts';
 
 const body = { model: 'smart', max_tokens: 5, messages: [{ role: 'user', content: 'x' }] };
@@ -87,14 +86,17 @@ test.each([
 ])('%i nano-dollars are written as %s', (nanos, text) => expect(formatUsd(nanos)).toBe(text));
 
 test.each([
-  [0, 0],
-  [1, 1],
-  [1_000, 1],
-  [1_001, 2],
-  [-5, 0],
-  [Number.NaN, undefined],
-  [Number.POSITIVE_INFINITY, undefined],
-  [undefined, undefined],
-])('a retry after %j ms is %j whole seconds', (retryAfterMs, seconds) =>
-  expect(toRetryAfterSeconds(retryAfterMs)).toBe(seconds),
+  [0, '0', '0'],
+  [0.2, '1', '1'],
+  [1, '1', '1'],
+  [1_000, '1', '1000'],
+  [1_000.5, '2', '1001'],
+  [1_001, '2', '1001'],
+  [-5, '0', '0'],
+])('a retry after %j ms is %s whole seconds or %s ms', (retryAfterMs, seconds, ms) =>
+  expect(retryAfterHeaders(retryAfterMs)).toEqual({ 'retry-after': seconds, 'retry-after-ms': ms }),
+);
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, undefined])('%j is no time to retry after', (retryAfterMs) =>
+  expect(retryAfterHeaders(retryAfterMs)).toEqual({}),
 );
