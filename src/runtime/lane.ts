@@ -121,9 +121,10 @@ export class Lane {
       return;
     }
     this.#queue.pause();
-    for (const { waiter } of [...this.#places.values()]) {
-      if (!isPatient(waiter.patience, admission)) this.#sendBack(waiter);
-    }
+    const impatient = [...this.#places.values()].filter(({ waiter }) => !isPatient(waiter.patience, admission));
+    // Whoever is first in line is first to find somebody else, or to be the probe.
+    impatient.sort((one, other) => compareKeys(one.waiter.key, other.waiter.key));
+    for (const { waiter } of impatient) this.#sendBack(waiter);
   }
 
   /** Holds the slot until the attempt is over. p-queue's own signal must not see a running task: it would free the slot. */

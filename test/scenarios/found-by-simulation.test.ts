@@ -7,8 +7,9 @@ import type { Service } from '../../src/contract/service.ts';
 import { sleep } from '../../src/runtime/sleep.ts';
 import { MemoryStore } from '../../src/stores/memory.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { OPEN_MAX_JITTERED_MS, ProviderRig } from '../support/provider-rig.ts';
 import { answer, fail, hang, ScriptedProvider } from '../support/scripted-provider.ts';
-import { createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
+import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -48,6 +49,73 @@ describe('a call that never ends', () => {
     await runtime.clock.advance(HOUR_MS / 4);
     const result = await runtime.service.getResult(requestId);
     expect(result).toMatchObject({ status: 'succeeded', response: { text: 'at last' } });
+  });
+});
+
+describe('a breaker that opens', () => {
+  test('makes whoever is first in line its forced probe, and not whoever waited longest', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: { concurrency: 1 } } });
+    const provider = runtime.provider('a');
+    provider.plan(hang());
+    provider.always = fail('upstream-error');
+    const ends = [rejection(runtime.service.completion(ask('blocker')))];
+    await runtime.clock.advance(1);
+    for (const [prompt, priority] of [
+      ['low', 'low'],
+      ['high', 'high'],
+    ] as const)
+      ends.push(rejection(runtime.service.completion(ask(prompt), { priority })));
+    // Failed checks open it, and the call under way keeps everybody else waiting until then.
+    provider.check = fail('connection');
+    await runtime.run(runtime.service.updateProvider('a', { health: { intervalMs: 1_000 } }));
+    await runtime.clock.advance(30_000);
+    expect(runtime.eventsOf('breaker.opened').length).toBeGreaterThan(0);
+    expect(provider.attempts.map(({ prompt }) => prompt)).toEqual(['blocker', 'high']);
+    await runtime.run(Promise.all(ends));
+  });
+});
+
+describe('a window that got old', () => {
+  /** Eleven answers, and half a minute later eleven failures: half of what the window holds, once the answers have left it. */
+  async function createOldWindow(): Promise<ProviderRig> {
+    const rig = new ProviderRig();
+    for (let index = 0; index < 23; index++) rig.attempt('success');
+    await rig.clock.advance(30_000);
+    for (let index = 0; index < 11; index++) rig.attempt(index === 5 ? 'success' : 'upstream-error');
+    return rig;
+  }
+
+  test.each(['success', 'rate-limited', 'abandoned', 'invalid-request'] as const)(
+    'does not open a breaker because of a call that ends with %s',
+    async (kind) => {
+      const rig = await createOldWindow();
+      const permit = rig.permit();
+      await rig.clock.advance(35_000);
+      rig.report(permit, kind);
+      expect(rig.breaker).toBe('closed');
+    },
+  );
+
+  test('does not open a breaker because of a failure of another generation', async () => {
+    const rig = new ProviderRig();
+    const late = rig.permit();
+    for (let index = 0; index < 5; index++) rig.attempt('upstream-error');
+    await rig.clock.advance(OPEN_MAX_JITTERED_MS);
+    for (let index = 0; index < 2; index++) rig.attempt('success');
+    expect(rig.breaker).toBe('closed');
+    for (let index = 0; index < 23; index++) rig.attempt('success');
+    await rig.clock.advance(30_000);
+    for (let index = 0; index < 11; index++) rig.attempt(index === 5 ? 'success' : 'upstream-error');
+    await rig.clock.advance(35_000);
+    rig.report(late, 'upstream-error');
+    expect(rig.breaker).toBe('closed');
+  });
+
+  test('opens it with the next failure', async () => {
+    const rig = await createOldWindow();
+    await rig.clock.advance(35_000);
+    rig.attempt('upstream-error');
+    expect(rig.breaker).toBe('open');
   });
 });
 

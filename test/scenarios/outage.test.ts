@@ -137,7 +137,10 @@ describe('an idle provider', () => {
     await runtime.clock.advance(40_000);
     expect((await runtime.service.healthStatus())['a']).toMatchObject({
       status: 'unhealthy',
-      breaker: { state: 'open' },
+      breaker: { state: 'open', lastError: expect.stringMatching(/^health check: /) },
+      recentErrors: expect.arrayContaining([
+        expect.objectContaining({ message: expect.stringMatching(/^health check: /) }),
+      ]),
     });
     runtime.provider('a').always = fail('connection');
     expect((await runtime.complete(ask('x', 'smart'))).attempts).toHaveLength(1);

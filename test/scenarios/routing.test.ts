@@ -66,6 +66,30 @@ describe('candidates', () => {
     expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
   });
 
+  test('an error names the target that failed last once, also where its adapter has named it already', async () => {
+    await using runtime = await createTestRuntime({ providers: { a: {} } });
+    for (const message of ['a: it answered 400', 'it answered 400']) {
+      runtime.provider('a').always = fail('invalid-request', { message });
+      expect((await runtime.failure(runtime.service.completion(ask('x', 'a/m')))).message).toBe('a/m: it answered 400');
+    }
+  });
+
+  test('a model whose providers are all left out of the config is not offered, which is no outage', async () => {
+    await using runtime = await createTestRuntime({
+      providers: { on: {}, off: { enabled: 'whenKeyed', apiKey: '' } },
+      models: { sleeping: ['off/m'], smart: ['off/m', 'on/m'] },
+    });
+    const { service } = runtime;
+    for (const model of ['off/m', 'sleeping']) {
+      const error = await runtime.failure(service.completion(ask('x', model)));
+      expect(error).toMatchObject({ code: 'unknown-model', param: 'model', retryAfterMs: undefined });
+      expect(error.message).toMatch(/is active.*set an API key or enable one and reload/);
+    }
+    const requestId = await service.completionAsync(ask('x', 'off/m'));
+    expect(await runtime.result(requestId)).toMatchObject({ status: 'failed', error: { code: 'unknown-model' } });
+    expect((await runtime.complete(ask('x', 'smart'))).provider).toBe('on');
+  });
+
   test('a provider that lacks what the request needs is passed over', async () => {
     await using runtime = await createTestRuntime(TWO);
     runtime.provider('a').lacks = new Set(['tools']);

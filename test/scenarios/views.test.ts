@@ -304,11 +304,37 @@ describe('what is open', () => {
     expect(service.queueStatus()).toEqual({
       lanes: [{ provider: 'a', waiting: 2, running: 1, limit: 1, paused: false }],
       open: 3,
+      waiting: 2,
+      running: 1,
     });
     await runtime.run(Promise.all([sync, stream.response]));
     expect(service.queueStatus()).toEqual({
       lanes: [{ provider: 'a', waiting: 0, running: 0, limit: 1, paused: false }],
       open: 0,
+      waiting: 0,
+      running: 0,
     });
+  });
+
+  test('queueStatus counts a request that waits in the lanes of several providers once', async () => {
+    const outage = { retry: { maxRetries: 0 }, breaker: { openMs: 60_000 } };
+    await using runtime = await createTestRuntime({
+      providers: { a: outage, b: outage },
+      models: { smart: ['a/m', 'b/m'] },
+    });
+    const { service, clock } = runtime;
+    for (const name of ['a', 'b']) {
+      runtime.provider(name).always = fail('connection');
+      for (let index = 0; index < 6; index++) await runtime.failure(service.completion(ask('x', `${name}/m`)));
+    }
+    const requestIds = [
+      await service.completionAsync(ask('1', 'smart')),
+      await service.completionAsync(ask('2', 'smart')),
+    ];
+    await clock.advance(10_000);
+    const { lanes, ...totals } = service.queueStatus();
+    expect(lanes.map(({ waiting }) => waiting)).toEqual([2, 2]);
+    expect(totals).toEqual({ open: 2, waiting: 2, running: 0 });
+    for (const requestId of requestIds) await service.cancel(requestId);
   });
 });

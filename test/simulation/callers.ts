@@ -73,8 +73,8 @@ export class Callers {
     }
   }
 
-  /** A request that must be answered: nothing is wrong any more. */
-  async probe(pin: string): Promise<boolean> {
+  /** One more request, so that there is traffic. */
+  async probe(pin: string): Promise<void> {
     const ticket = this.#deps.tickets.issue({
       mode: 'sync',
       priority: 'high',
@@ -83,8 +83,7 @@ export class Callers {
       submittedAtMs: this.#deps.clock.nowMs(),
       timeoutMs: 60_000,
     });
-    const settled = await this.#outcome(this.#deps.service.completion(requestOf(ticket), optionsOf(ticket)), ticket);
-    return settled !== undefined;
+    await this.#outcome(this.#deps.service.completion(requestOf(ticket), optionsOf(ticket)), ticket);
   }
 
   /** Everything that was acknowledged must end. */

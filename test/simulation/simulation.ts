@@ -29,7 +29,7 @@ const ACTOR_PREFIX = 'provider/';
 const FULL_CHECK_EVERY = 500;
 const RESULT_TTL_MS = 7 * 86_400_000;
 /** Every wait that weather can cause is over after this. */
-const HEALING_MS = 2 * HOUR_MS;
+const HEALING_MS = 24 * HOUR_MS;
 const PROBE_EVERY_MS = 2_000;
 
 export interface SimulationOptions {
@@ -304,18 +304,16 @@ class Simulation {
     const gateMs = Math.min(...(state?.credentials ?? []).map(({ heldForMs = 0 }) => heldForMs));
     const openMs = state?.breaker.nextProbeAt === undefined ? 0 : state.breaker.nextProbeAt - this.#clock.wallMs();
     const quarantineMs = state?.quarantinedModels.length === 0 ? 0 : 600_000;
-    // A paced provider has others to serve first, and takes its time.
-    const { requestsPerMinute } = this.#upstream(name).plan;
-    const everyMs = requestsPerMinute === undefined ? PROBE_EVERY_MS : 90_000 / requestsPerMinute;
-    const backlogMs = requestsPerMinute === undefined ? 0 : HOUR_MS;
     // A probe that was under way when all was healed may still fail: a lease and one more opening.
-    const waitMs = Math.max(gateMs, openMs, quarantineMs) + 60_000 + 360_000 + 30_000 + backlogMs;
-    const untilMs = this.#clock.nowMs() + waitMs;
+    const untilMs = this.#clock.nowMs() + Math.max(gateMs, openMs, quarantineMs) + 60_000 + 360_000 + 30_000;
+    const upstream = this.#upstream(name);
+    const { answers } = upstream;
     while (this.#isClean && this.#clock.nowMs() < untilMs) {
-      const answered = callers.probe(name);
-      await this.#advance(service, this.#clock.nowMs() + everyMs);
-      await this.#clock.waitFor(answered);
-      if (this.#breakers.get(name)?.state === 'closed' && (await answered)) return;
+      const probe = callers.probe(name);
+      await this.#advance(service, this.#clock.nowMs() + PROBE_EVERY_MS);
+      await this.#clock.waitFor(probe);
+      // Who is answered may be somebody who has waited for longer than the probe.
+      if (this.#breakers.get(name)?.state === 'closed' && upstream.answers > answers) return;
     }
     this.#chronicle.expect(
       !this.#isClean,

@@ -18,16 +18,18 @@ const seeds = Number(values.seeds);
 const days = Number(values.days);
 
 /** Trips while one call in five fails, which is no outage. */
-async function countFalseOpenings(ratePerSecond: number, daysLong: number): Promise<string> {
+async function countFalseTrips(ratePerSecond: number, daysLong: number, maxRetries: number): Promise<string> {
   const world = await SteadyWorld.create({
     seed: 1,
     ratePerSecond,
+    maxRetries,
     luck: (_nowMs, dice) => (dice.chance(0.2) ? 'fail' : 'answer'),
   });
   await world.clock.advance(daysLong * DAY_MS);
   const { trips, openings, calls } = world;
   await world[Symbol.asyncDispose]();
-  return `${ratePerSecond}/s for ${daysLong} days: ${calls.length} calls, ${trips} false trips, ${openings.length - trips} failed probes after them`;
+  const perDay = (trips / daysLong).toFixed(1);
+  return `${ratePerSecond}/s, ${maxRetries} retries, ${daysLong} days: ${calls.length} calls, ${trips} false trips (${perDay} a day), ${openings.length - trips} failed probes after them`;
 }
 
 /** How an outage is seen, and how it is got over. */
@@ -71,12 +73,13 @@ async function timeOutages(ratePerSecond: number, kind: 'fail' | 'silence', coun
 
 const print = (text: string) => process.stdout.write(`${text}\n`);
 print('one call in five fails:');
-for (const [rate, times] of [
-  [0.05, 20],
-  [1, 3],
-  [20, 1],
-] as const)
-  print(`  ${await countFalseOpenings(rate, days * times)}`);
+for (const maxRetries of [0, 2])
+  for (const [rate, times] of [
+    [0.05, 20],
+    [1, 1],
+    [20, 1],
+  ] as const)
+    print(`  ${await countFalseTrips(rate, days * times, maxRetries)}`);
 print('total outages of five minutes after ten minutes of health:');
 for (const kind of ['fail', 'silence'] as const) {
   print(await timeOutages(1, kind, seeds));

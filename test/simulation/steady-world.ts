@@ -16,6 +16,8 @@ export interface SteadyOptions {
   readonly seed: number;
   readonly ratePerSecond: number;
   readonly luck: (nowMs: number, dice: Dice) => Luck;
+  /** Default: the runtime's. */
+  readonly maxRetries?: number;
 }
 
 class SteadyFailure extends Error {}
@@ -41,7 +43,7 @@ export class SteadyWorld implements AsyncDisposable {
     service.on('breaker.closed', () => this.closings.push(clock.nowMs()));
   }
 
-  static async create({ seed, ratePerSecond, luck }: SteadyOptions): Promise<SteadyWorld> {
+  static async create({ seed, ratePerSecond, luck, maxRetries }: SteadyOptions): Promise<SteadyWorld> {
     const clock = new VirtualClock({ seed });
     const dice = new Dice(`steady/${seed}`);
     const world: { calls?: SteadyWorld['calls'] } = {};
@@ -68,8 +70,9 @@ export class SteadyWorld implements AsyncDisposable {
           : { kind: 'abandoned', message: String(error) },
       supports: (feature) => !feature.startsWith('wire:'),
     };
+    const retry = maxRetries === undefined ? {} : { retry: { maxRetries } };
     const service = await startService(
-      { providers: { p: { adapter: 'steady', apiKey: 'none', models: ['m'], concurrency: 256 } } },
+      { providers: { p: { adapter: 'steady', apiKey: 'none', models: ['m'], concurrency: 256, ...retry } } },
       { clock, adapters: { steady: () => adapter } },
     );
     const created = new SteadyWorld(clock, service);

@@ -66,6 +66,7 @@ export class Upstream {
   /** All is well from now on. */
   isHealed = false;
   calls = 0;
+  answers = 0;
   readonly #deps: UpstreamDeps;
   readonly #running = new Set<Call>();
   readonly #credentials = new Map<string, CredentialRecord>();
@@ -130,6 +131,7 @@ export class Upstream {
     this.#running.add(running);
     try {
       yield* this.#live(fate, call);
+      if (fate.kind === 'answer') this.answers += 1;
       // What is answered in the end has not been multiplied.
       if (fate.kind === 'answer' && isRepeat(ticket)) this.#record(call.credential.id).retries -= 1;
     } finally {
