@@ -46,7 +46,7 @@ function diagrams(): readonly Diagram[] {
     {
       title: 'provider',
       machine: createProviderMachine({ memory: createProviderMemory(provider, 0), clock, announce }),
-      text: 'One per provider. Three regions side by side: the breaker (may it be called?), the gate (did a 429 tell us to wait?) and the credentials (is a key left?).',
+      text: 'One per provider. Three regions side by side: the breaker (may it be called?), the gate (were we told to wait?) and the credentials (is a key left?).',
     },
     {
       title: 'health-monitor',

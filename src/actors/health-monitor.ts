@@ -6,7 +6,16 @@
 import { assign, setup } from 'xstate';
 import type { Clock } from '../contract/clock.ts';
 import type { HealthLabel, ProviderHealth, ProviderState } from '../contract/state.ts';
-import { appendSegment, type HealthSegment, judgeHealth, percentile, uptimePercent } from '../policy/health.ts';
+import {
+  appendSegment,
+  type HealthJudgement,
+  type HealthSegment,
+  isThrottled,
+  judgeHealth,
+  percentile,
+  type Throttle,
+  uptimePercent,
+} from '../policy/health.ts';
 import { Actor, type BeforeEvent } from './actor.ts';
 import type { Announce } from './announce.ts';
 import { Mailbag } from './mailbag.ts';
@@ -41,8 +50,10 @@ interface Patient {
   readonly hasTraffic: boolean;
   readonly hasEvidence: boolean;
   readonly isChecking: boolean;
+  /** When it was last judged, by traffic or by a check that has ended; epoch ms. */
   readonly lastCheckAt: number | undefined;
   readonly lastCheckPassed: boolean | undefined;
+  readonly throttle: Throttle | undefined;
   /** When it is asked next; undefined until the first look, so that a start asks nobody at once. */
   readonly nextLookAtMs: number | undefined;
 }
@@ -80,6 +91,7 @@ const NEWCOMER: Patient = {
   isChecking: false,
   lastCheckAt: undefined,
   lastCheckPassed: undefined,
+  throttle: undefined,
   nextLookAtMs: undefined,
 };
 
@@ -90,12 +102,18 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
   });
 
   const look = (patients: HealthMemory, provider: WatchedProvider): HealthMemory => {
-    const patient = patients[provider.name] ?? NEWCOMER;
     const nowMs = clock.nowMs();
-    const label = judgeHealth(provider.state(), patient);
+    const patient = noteGate(patients[provider.name] ?? NEWCOMER, provider, nowMs);
+    const { label, reason } = judge(patient, provider, nowMs);
     if (label !== patient.label)
-      announce('health.changed', { provider: provider.name, from: patient.label, to: label });
-    const judged = change(patients, provider.name, { label, segments: appendSegment(patient.segments, label, nowMs) });
+      announce('health.changed', {
+        provider: provider.name,
+        from: patient.label,
+        to: label,
+        ...(reason !== undefined && { reason }),
+      });
+    const segments = appendSegment(patient.segments, label, nowMs);
+    const judged = { ...patients, [provider.name]: { ...patient, label, segments } };
     if (patient.nextLookAtMs === undefined)
       return change(judged, provider.name, { nextLookAtMs: nowMs + provider.intervalMs });
     if (nowMs < patient.nextLookAtMs || patient.isChecking) return judged;
@@ -104,6 +122,7 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
     return change(judged, provider.name, {
       hasTraffic: false,
       isChecking: isIdle,
+      ...(!isIdle && { lastCheckAt: clock.wallMs() }),
       nextLookAtMs: nowMs + provider.intervalMs,
     });
   };
@@ -114,7 +133,8 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
       observe: assign(({ context, event }) => {
         if (event.type !== 'attempt.observed') return context;
         const { provider, isSuccess, latencyMs, error } = event.observation;
-        const patient = context.patients[provider] ?? NEWCOMER;
+        const watched = providers().find(({ name }) => name === provider);
+        const patient = noteGate(context.patients[provider] ?? NEWCOMER, watched, clock.nowMs());
         const recentErrors =
           error === undefined
             ? patient.recentErrors
@@ -124,6 +144,10 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
           patients: change(context.patients, provider, {
             recentErrors,
             latencies,
+            throttle: patient.throttle && {
+              ...patient.throttle,
+              hasAnswered: patient.throttle.hasAnswered || isSuccess,
+            },
             hasTraffic: true,
             hasEvidence: true,
           }),
@@ -167,6 +191,18 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
       watching: { entry: 'lookAround', after: { [TICK_MS]: { target: 'watching', reenter: true } } },
     },
   });
+}
+
+/** Remembers a gate that is held: whoever looks later may find it clear. */
+function noteGate(patient: Patient, provider: WatchedProvider | undefined, nowMs: number): Patient {
+  const state = provider?.state();
+  if (state?.gate !== 'held') return patient;
+  const heldForMs = Math.min(...state.credentials.flatMap((credential) => credential.heldForMs ?? []));
+  return { ...patient, throttle: { clearMs: nowMs + heldForMs, hasAnswered: false } };
+}
+
+function judge(patient: Patient, { state, intervalMs }: WatchedProvider, nowMs: number): HealthJudgement {
+  return judgeHealth(state(), { ...patient, isThrottled: isThrottled(patient.throttle, nowMs, intervalMs) });
 }
 
 export interface HealthControlDeps {
@@ -229,13 +265,14 @@ export class HealthControl {
   #healthOf(provider: WatchedProvider): ProviderHealth {
     const patient = this.#memory[provider.name] ?? NEWCOMER;
     const state = provider.state();
-    const status = judgeHealth(state, patient);
     const nowMs = this.#deps.clock.nowMs();
+    const { label: status, reason } = judge(patient, provider, nowMs);
     const { latencies } = patient;
     const averageMs =
       latencies.length === 0 ? undefined : latencies.reduce((sum, value) => sum + value, 0) / latencies.length;
     return {
       status,
+      ...(reason !== undefined && { reason }),
       breaker: state.breaker,
       uptimePercent: uptimePercent(appendSegment(patient.segments, status, nowMs), nowMs),
       latency: { averageMs, p50Ms: percentile(latencies, 0.5), p95Ms: percentile(latencies, 0.95) },

@@ -53,5 +53,5 @@ export class PacingBuckets {
 }
 
 function carry(pace: Pace, before: PaceLimit | undefined, after: PaceLimit | undefined, nowMs: number): Pace {
-  return before === undefined || after === undefined ? { fullAtMs: 0 } : carryPace(pace, before, after, nowMs);
+  return before === undefined || after === undefined ? { fullAtMs: nowMs } : carryPace(pace, before, after, nowMs);
 }

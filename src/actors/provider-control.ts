@@ -194,12 +194,13 @@ export class ProviderControl {
 
   /** Whether what was claimed a moment ago would be admitted still: same generation, and a credential that is neither held nor blocked. */
   isStillAdmitted(permit: Permit): boolean {
+    const nowMs = this.#deps.clock.nowMs();
     const credential = this.#memory.credentials.find(({ id }) => id === permit.credentialId);
     return (
       permit.generation === this.#memory.generation &&
       credential?.version === permit.credentialVersion &&
-      credential.blocked === undefined &&
-      credential.heldUntilMs <= this.#deps.clock.nowMs()
+      !isBlocked(credential, nowMs) &&
+      credential.heldUntilMs <= nowMs
     );
   }
 

@@ -5,9 +5,8 @@
  */
 import type { ProviderConfig } from '../contract/config.ts';
 import type { BreakerName } from '../contract/events.ts';
-import type { FailureMeaning } from '../contract/failures.ts';
 import { openDurationMs } from '../policy/breaker.ts';
-import { type ConcurrencyLimit, growLimit, shrinkLimit } from '../policy/limit.ts';
+import { type ConcurrencyLimit, growLimit, interruptGrowth, shrinkLimit } from '../policy/limit.ts';
 import {
   type CallWindow,
   type CountedFailure,
@@ -16,32 +15,32 @@ import {
   recordSuccess,
   retractFailure,
 } from '../policy/window.ts';
+import {
+  createCredential,
+  type CredentialMemory,
+  type CredentialRef,
+  type CredentialReport,
+  keepCredentials,
+} from './credentials.ts';
 
 /** How long a model the provider does not know is left alone. */
 const QUARANTINE_MS = 600_000;
 const QUARANTINED_MAX = 1_000;
-/** Refusals in a row that take a credential out. */
-const UNAUTHORIZED_MAX = 2;
 
 /** One admission by the breaker. */
-export interface Permit {
+export interface Permit extends CredentialRef {
   readonly id: number;
   /** The generation it was given in: a report of another generation decides nothing (R4). */
   readonly generation: number;
-  readonly credentialId: string;
-  /** A report on a key that was replaced meanwhile says nothing about the new one. */
-  readonly credentialVersion: number;
   readonly isProbe: boolean;
   /** The attempt's own limit, after which it counts as a failure while still in flight. */
   readonly limitMs: number;
 }
 
 /** What became of an attempt, as its provider has to know it. */
-export interface Report {
-  readonly verdict: 'success' | FailureMeaning['breaker'];
-  readonly effect: FailureMeaning['effect'];
+export interface Report extends CredentialReport {
   readonly model: string;
-  /** How long the gate has to hold, for the effect `hold-gate`. */
+  /** How long the gate has to hold from now on; left out: not at all. */
   readonly holdMs?: number;
   readonly message?: string;
 }
@@ -49,15 +48,6 @@ export interface Report {
 interface PermitRecord extends Permit {
   /** Where it was counted as a failure for being overdue. */
   readonly overdue: CountedFailure | undefined;
-}
-
-export interface CredentialMemory {
-  readonly id: string;
-  readonly version: number;
-  readonly unauthorizedInRow: number;
-  readonly blocked: 'unauthorized' | 'quota-exhausted' | undefined;
-  /** Gate: nothing is sent before this monotonic moment. */
-  readonly heldUntilMs: number;
 }
 
 export interface ProviderMemory {
@@ -69,6 +59,8 @@ export interface ProviderMemory {
   readonly openUntilMs: number;
   /** Epoch ms. */
   readonly openedAt: number | undefined;
+  /** Why it opened last; undefined while it is closed. */
+  readonly openedBecause: string | undefined;
   readonly lastFailureAt: number | undefined;
   readonly lastError: string | undefined;
   readonly halfOpenSuccesses: number;
@@ -91,6 +83,7 @@ export function createProviderMemory(config: ProviderConfig, nowMs: number): Pro
     openingsInRow: 0,
     openUntilMs: 0,
     openedAt: undefined,
+    openedBecause: undefined,
     lastFailureAt: undefined,
     lastError: undefined,
     halfOpenSuccesses: 0,
@@ -98,13 +91,9 @@ export function createProviderMemory(config: ProviderConfig, nowMs: number): Pro
     isForcedProbeUsed: false,
     limit: { limit: config.concurrency, successesInRow: 0 },
     permits: new Map(),
-    credentials: config.credentials.map((credential) => freshCredential(credential.id, 1)),
+    credentials: config.credentials.map((credential) => createCredential(credential.id, 1)),
     quarantine: {},
   };
-}
-
-function freshCredential(id: string, version: number): CredentialMemory {
-  return { id, version, unauthorizedInRow: 0, blocked: undefined, heldUntilMs: 0 };
 }
 
 /** Breaker, window and counters stay; what the new config changes follows it. */
@@ -118,7 +107,7 @@ export function applyConfig(memory: ProviderMemory, config: ProviderConfig, nowM
     permits: isSameWindow
       ? memory.permits
       : new Map([...memory.permits].map(([id, record]) => [id, { ...record, overdue: undefined }])),
-    credentials: keepCredentials(memory, config),
+    credentials: keepCredentials(memory.credentials, memory.config.credentials, config.credentials),
     limit:
       isFullLimit || memory.limit.limit > config.concurrency
         ? { limit: config.concurrency, successesInRow: 0 }
@@ -126,23 +115,11 @@ export function applyConfig(memory: ProviderMemory, config: ProviderConfig, nowM
   };
 }
 
-/** A key that stays keeps its gate and its block, wherever it stands in the list now. */
-function keepCredentials(memory: ProviderMemory, config: ProviderConfig): readonly CredentialMemory[] {
-  const version = 1 + Math.max(...memory.credentials.map((credential) => credential.version), 0);
-  return config.credentials.map(({ id, apiKey }) => {
-    const before = memory.config.credentials.find((credential) => credential.apiKey === apiKey);
-    const known = memory.credentials.find((credential) => credential.id === before?.id);
-    if (known === undefined) return freshCredential(id, version);
-    return known.id === id ? known : { ...known, id, version };
-  });
-}
-
 export function addPermit(memory: ProviderMemory, permit: Permit): ProviderMemory {
   return { ...memory, permits: new Map(memory.permits).set(permit.id, { ...permit, overdue: undefined }) };
 }
 
 export function removePermit(memory: ProviderMemory, permitId: number): ProviderMemory {
-  if (!memory.permits.has(permitId)) return memory;
   const permits = new Map(memory.permits);
   permits.delete(permitId);
   return { ...memory, permits };
@@ -157,8 +134,9 @@ export interface Moment {
 /** Counts a report into the window of a closed breaker. A counted overdue is replaced, never added to. */
 export function countReport(memory: ProviderMemory, permit: Permit, report: Report, at: Moment): ProviderMemory {
   const { nowMs, wallMs } = at;
-  if (permit.generation !== memory.generation) return memory;
-  const overdue = memory.permits.get(permit.id)?.overdue;
+  const record = findCurrent(memory, permit);
+  if (record === undefined) return memory;
+  const { overdue } = record;
   if (overdue !== undefined && report.verdict === 'failure') return noteFailure(memory, report, wallMs);
   const window = overdue === undefined ? memory.window : retractFailure(memory.window, overdue, nowMs);
   switch (report.verdict) {
@@ -173,14 +151,19 @@ export function countReport(memory: ProviderMemory, permit: Permit, report: Repo
 
 /** An attempt in flight that has outlived its own limit counts as one failure. */
 export function countOverdue(memory: ProviderMemory, permit: Permit, nowMs: number, wallMs: number): ProviderMemory {
-  const record = memory.permits.get(permit.id);
-  if (record === undefined || record.overdue !== undefined || permit.generation !== memory.generation) return memory;
+  const record = findCurrent(memory, permit);
+  if (record === undefined || record.overdue !== undefined) return memory;
   const window = recordFailure(memory.window, nowMs);
   const permits = new Map(memory.permits).set(permit.id, {
     ...record,
     overdue: { bucket: window.newest, run: window.run },
   });
   return noteFailure({ ...memory, window, permits }, { message: `no answer within ${permit.limitMs} ms` }, wallMs);
+}
+
+/** A permit that still decides something: of this generation (R4), and not reported yet. */
+function findCurrent(memory: ProviderMemory, permit: Permit): PermitRecord | undefined {
+  return permit.generation === memory.generation ? memory.permits.get(permit.id) : undefined;
 }
 
 export function countCheckFailure(
@@ -196,16 +179,27 @@ function noteFailure(memory: ProviderMemory, report: Pick<Report, 'message'>, wa
   return { ...memory, lastFailureAt: wallMs, lastError: report.message ?? memory.lastError };
 }
 
-/** AIMD: successes grow the limit, complaints of the provider shrink it; those of another generation do neither (R4). */
+/** AIMD: successes in a row grow the limit, complaints of the provider shrink it; those of another generation do neither (R4). */
 export function adjustLimit(memory: ProviderMemory, permit: Permit, report: Report): ProviderMemory {
-  if (permit.generation !== memory.generation) return memory;
+  if (findCurrent(memory, permit) === undefined) return memory;
   if (report.effect === 'hold-gate' || report.effect === 'shrink-limit')
     return { ...memory, limit: shrinkLimit(memory.limit) };
-  if (report.verdict === 'success') return { ...memory, limit: growLimit(memory.limit, memory.config.concurrency) };
-  return memory;
+  switch (report.verdict) {
+    case 'success':
+      return { ...memory, limit: growLimit(memory.limit, memory.config.concurrency) };
+    case 'failure':
+      return { ...memory, limit: interruptGrowth(memory.limit) };
+    case 'neutral':
+      return memory;
+  }
 }
 
-export function beginOpen(memory: ProviderMemory, nowMs: number, wallMs: number, random: number): ProviderMemory {
+export function beginOpen(
+  memory: ProviderMemory,
+  { nowMs, wallMs }: Moment,
+  random: number,
+  reason: string,
+): ProviderMemory {
   const openingsInRow = memory.openingsInRow + 1;
   return {
     ...memory,
@@ -214,6 +208,7 @@ export function beginOpen(memory: ProviderMemory, nowMs: number, wallMs: number,
     openingsInRow,
     openUntilMs: nowMs + openDurationMs(openingsInRow, memory.config.breaker, random),
     openedAt: wallMs,
+    openedBecause: reason,
     probe: undefined,
     halfOpenSuccesses: 0,
   };
@@ -240,41 +235,12 @@ export function beginClosed(memory: ProviderMemory, nowMs: number): ProviderMemo
     openingsInRow: 0,
     openUntilMs: 0,
     openedAt: undefined,
+    openedBecause: undefined,
     probe: undefined,
     halfOpenSuccesses: 0,
     isForcedProbeUsed: false,
     limit: { limit: 1, successesInRow: 0 },
   };
-}
-
-/** Holds the gate of one credential. The deadline only ever moves later. */
-export function holdGate(memory: ProviderMemory, permit: Permit, untilMs: number): ProviderMemory {
-  return changeCredential(memory, permit, (credential) => ({
-    ...credential,
-    heldUntilMs: Math.max(credential.heldUntilMs, untilMs),
-  }));
-}
-
-export function judgeCredential(memory: ProviderMemory, permit: Permit, report: Report): ProviderMemory {
-  switch (report.effect) {
-    case 'exhaust-credential':
-      return changeCredential(memory, permit, (credential) => ({ ...credential, blocked: 'quota-exhausted' }));
-    case 'count-unauthorized':
-      return changeCredential(memory, permit, (credential) => {
-        const unauthorizedInRow = credential.unauthorizedInRow + 1;
-        return {
-          ...credential,
-          unauthorizedInRow,
-          blocked: unauthorizedInRow >= UNAUTHORIZED_MAX ? 'unauthorized' : credential.blocked,
-        };
-      });
-    case 'hold-gate':
-    case 'shrink-limit':
-    case 'quarantine-model':
-    case 'none':
-      if (report.verdict !== 'success') return memory;
-      return changeCredential(memory, permit, (credential) => ({ ...credential, unauthorizedInRow: 0 }));
-  }
 }
 
 export function quarantineModel(memory: ProviderMemory, model: string, nowMs: number): ProviderMemory {
@@ -283,36 +249,4 @@ export function quarantineModel(memory: ProviderMemory, model: string, nowMs: nu
     .filter(([known, untilMs]) => untilMs > nowMs && known !== model)
     .slice(-QUARANTINED_MAX + 1);
   return { ...memory, quarantine: { ...Object.fromEntries(live), [model]: nowMs + QUARANTINE_MS } };
-}
-
-function changeCredential(
-  memory: ProviderMemory,
-  permit: Permit,
-  change: (credential: CredentialMemory) => CredentialMemory,
-): ProviderMemory {
-  const isMeant = ({ id, version }: CredentialMemory) =>
-    id === permit.credentialId && version === permit.credentialVersion;
-  return {
-    ...memory,
-    credentials: memory.credentials.map((credential) => (isMeant(credential) ? change(credential) : credential)),
-  };
-}
-
-/** The credential to use now: usable, not held, not in `avoid` if another can be had; the least recently blamed first. */
-export function pickCredential(
-  memory: ProviderMemory,
-  avoid: ReadonlySet<string>,
-  nowMs: number,
-): CredentialMemory | undefined {
-  const open = memory.credentials.filter(
-    (credential) => credential.blocked === undefined && credential.heldUntilMs <= nowMs,
-  );
-  return open.find((credential) => !avoid.has(credential.id)) ?? open[0];
-}
-
-/** Ms until the first usable credential's gate clears: 0 when one is clear, undefined when none is usable at all. */
-export function gateWaitMs(memory: ProviderMemory, nowMs: number): number | undefined {
-  const usable = memory.credentials.filter((credential) => credential.blocked === undefined);
-  if (usable.length === 0) return undefined;
-  return Math.max(0, Math.min(...usable.map((credential) => credential.heldUntilMs)) - nowMs);
 }

@@ -1,6 +1,6 @@
 /**
  * The provider actor: one XState machine per provider with three parallel regions. `breaker` says whether the provider may
- * be called, `gate` whether a 429 told us to wait, `credentials` whether any key is left. The rules are pure functions in
+ * be called, `gate` whether it told us to wait, `credentials` whether any key is left. The rules are pure functions in
  * `provider-memory.ts` and `policy/`; this file says only which event in which state applies which of them. Deadlines are
  * absolute moments in the context, so that an actor that starts again waits for what is left of them, not from the start.
  */
@@ -10,6 +10,14 @@ import type { ProviderConfig } from '../contract/config.ts';
 import { probeLeaseMs, tripReason } from '../policy/breaker.ts';
 import { rollWindow } from '../policy/window.ts';
 import type { Announce } from './announce.ts';
+import {
+  holdCredential,
+  isBlockedForGood,
+  judgeCredential,
+  newlyBlocked,
+  nextCredential,
+  unblockCredentials,
+} from './credentials.ts';
 import * as memory from './provider-memory.ts';
 import type { Permit, ProviderMemory, Report } from './provider-memory.ts';
 
@@ -22,6 +30,9 @@ export type ProviderEvent =
   | { readonly type: 'credentials.reset' }
   | { readonly type: 'config.changed'; readonly config: ProviderConfig };
 
+type Claimed = Extract<ProviderEvent, { readonly type: 'permit.claimed' }>;
+type Reported = Extract<ProviderEvent, { readonly type: 'attempt.reported' }>;
+
 export interface ProviderMachineDeps {
   /** What the last incarnation knew, or a fresh memory. */
   readonly memory: ProviderMemory;
@@ -29,91 +40,80 @@ export interface ProviderMachineDeps {
   readonly announce: Announce;
 }
 
+const LEASE_OVER = 'the probe did not end within its lease';
+
 export type ProviderMachine = ReturnType<typeof createProviderMachine>;
 
 /** Builds the machine of one provider. */
 export function createProviderMachine({ memory: initial, clock, announce }: ProviderMachineDeps) {
   const now = () => clock.nowMs();
-  const isProbe = (context: ProviderMemory, permit: Permit) =>
-    context.probe?.permitId === permit.id && permit.generation === context.generation;
+  const moment = () => ({ nowMs: clock.nowMs(), wallMs: clock.wallMs() });
+  const isProbe = ({ probe }: ProviderMemory, permit: Permit) => probe?.permitId === permit.id;
 
   return setup({
     types: {} as { context: ProviderMemory; events: ProviderEvent },
     delays: {
       openRemaining: ({ context }) => Math.max(0, context.openUntilMs - now()),
       leaseRemaining: ({ context }) => Math.max(0, (context.probe?.leaseUntilMs ?? now()) - now()),
-      gateRemaining: ({ context }) => Math.max(1, memory.gateWaitMs(context, now()) ?? 1),
+      gateRemaining: ({ context }) => Math.max(1, keyWaitMs(context)),
     },
     guards: {
       wasOpen: ({ context }) => context.breaker === 'open',
       wasHalfOpen: ({ context }) => context.breaker === 'halfOpen',
       wasProbing: ({ context }) => context.probe !== undefined,
       isTripped: ({ context, event }) =>
-        isEvidence(event) && tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
-      isClosingProbe: ({ context, event }) =>
-        event.type === 'attempt.reported' &&
-        isProbe(context, event.permit) &&
-        event.report.verdict === 'success' &&
+        isBlame(event, context.generation) &&
+        tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
+      isClosingProbe: ({ context }, { permit, report }: Reported) =>
+        isProbe(context, permit) &&
+        report.verdict === 'success' &&
         context.halfOpenSuccesses + 1 >= context.config.breaker.halfOpenSuccesses,
-      isFailedProbe: ({ context, event }) =>
-        event.type === 'attempt.reported' && isProbe(context, event.permit) && event.report.verdict === 'failure',
-      isProbeReport: ({ context, event }) => event.type === 'attempt.reported' && isProbe(context, event.permit),
-      isHeld: ({ context }) => (memory.gateWaitMs(context, now()) ?? 0) > 0,
-      isClear: ({ context }) => (memory.gateWaitMs(context, now()) ?? 0) <= 0,
-      hasCredential: ({ context }) => context.credentials.some((credential) => credential.blocked === undefined),
-      hasNoCredential: ({ context }) => context.credentials.every((credential) => credential.blocked !== undefined),
+      isFailedProbe: ({ context }, { permit, report }: Reported) =>
+        isProbe(context, permit) && report.verdict === 'failure',
+      isProbeReport: ({ context }, { permit }: Reported) => isProbe(context, permit),
+      isHeld: ({ context }) => keyWaitMs(context) > 0,
+      isClear: ({ context }) => keyWaitMs(context) <= 0,
+      hasCredential: ({ context }) => !context.credentials.every(isBlockedForGood),
+      hasNoCredential: ({ context }) => context.credentials.every(isBlockedForGood),
     },
     actions: {
-      claim: assign(({ context, event }) =>
-        event.type === 'permit.claimed' ? memory.addPermit(context, event.permit) : context,
-      ),
-      claimProbe: assign(({ context, event }) => {
-        if (event.type !== 'permit.claimed') return context;
-        const leaseUntilMs = now() + probeLeaseMs(event.permit.limitMs);
-        return { ...memory.addPermit(context, event.permit), probe: { permitId: event.permit.id, leaseUntilMs } };
+      claim: assign(({ context }, { permit }: Claimed) => memory.addPermit(context, permit)),
+      claimProbe: assign(({ context }, { permit }: Claimed) => {
+        const leaseUntilMs = now() + probeLeaseMs(permit.limitMs);
+        return { ...memory.addPermit(context, permit), probe: { permitId: permit.id, leaseUntilMs } };
       }),
-      countReport: assign(({ context, event }) => {
-        if (event.type !== 'attempt.reported') return context;
-        const counted = memory.countReport(context, event.permit, event.report, {
-          nowMs: now(),
-          wallMs: clock.wallMs(),
-        });
-        const adjusted = memory.adjustLimit(counted, event.permit, event.report);
-        return memory.removePermit(adjusted, event.permit.id);
+      countReport: assign(({ context }, { permit, report }: Reported) => {
+        const counted = memory.countReport(context, permit, report, moment());
+        return memory.removePermit(memory.adjustLimit(counted, permit, report), permit.id);
       }),
-      release: assign(({ context, event }) =>
-        event.type === 'attempt.reported' ? memory.removePermit(context, event.permit.id) : context,
-      ),
-      noteProbe: assign(({ context, event }) => {
-        if (event.type !== 'attempt.reported') return context;
-        const successes = context.halfOpenSuccesses + (event.report.verdict === 'success' ? 1 : 0);
-        return { ...memory.removePermit(context, event.permit.id), probe: undefined, halfOpenSuccesses: successes };
+      release: assign(({ context }, { permit }: Reported) => memory.removePermit(context, permit.id)),
+      noteProbe: assign(({ context }, { permit, report }: Reported) => {
+        const successes = context.halfOpenSuccesses + (report.verdict === 'success' ? 1 : 0);
+        return { ...memory.removePermit(context, permit.id), probe: undefined, halfOpenSuccesses: successes };
       }),
-      noteProbeFailure: assign(({ context, event }) => {
-        const message =
-          event.type === 'attempt.reported' ? event.report.message : 'the probe did not end within its lease';
-        return { ...context, lastFailureAt: clock.wallMs(), lastError: message ?? context.lastError };
+      noteProbeFailure: assign(({ context }, { message }: Pick<Report, 'message'>) => ({
+        ...context,
+        lastFailureAt: clock.wallMs(),
+        lastError: message ?? context.lastError,
+      })),
+      countOverdue: assign(({ context }, { permit }: { readonly permit: Permit }) =>
+        memory.countOverdue(context, permit, now(), clock.wallMs()),
+      ),
+      countCheck: assign(({ context }, { message }: { readonly message: string }) =>
+        memory.countCheckFailure(context, message, now(), clock.wallMs()),
+      ),
+      trip: assign(({ context }) => {
+        const reason = tripReason(rollWindow(context.window, now()), context.config.breaker) ?? 'calls failed';
+        return memory.beginOpen(context, moment(), clock.random(), reason);
       }),
-      countOverdue: assign(({ context, event }) =>
-        event.type === 'attempt.overdue' ? memory.countOverdue(context, event.permit, now(), clock.wallMs()) : context,
+      reopen: assign(({ context }, { reason }: { readonly reason: string }) =>
+        memory.beginOpen(context, moment(), clock.random(), reason),
       ),
-      countCheck: assign(({ context, event }) =>
-        event.type === 'check.failed'
-          ? memory.countCheckFailure(context, event.message, now(), clock.wallMs())
-          : context,
-      ),
-      announceTrip: ({ context }) => {
-        const reason = tripReason(rollWindow(context.window, now()), context.config.breaker) ?? 'failures';
-        announce('breaker.opened', { provider: context.config.name, reason, openMs: openMs(context) });
+      announceOpened: ({ context }) => {
+        const { openedBecause: reason = 'calls failed', openUntilMs } = context;
+        const openMs = Math.round(openUntilMs - now());
+        announce('breaker.opened', { provider: context.config.name, reason, openMs });
       },
-      announceReopened: ({ context }) => {
-        announce('breaker.opened', {
-          provider: context.config.name,
-          reason: 'the probe failed',
-          openMs: openMs(context),
-        });
-      },
-      beginOpen: assign(({ context }) => memory.beginOpen(context, now(), clock.wallMs(), clock.random())),
       beginHalfOpen: assign(({ context }) => memory.beginHalfOpen(context, false)),
       beginForcedHalfOpen: assign(({ context }) => memory.beginHalfOpen(context, true)),
       announceHalfOpened: ({ context }) => {
@@ -123,34 +123,28 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       announceClosed: ({ context }) => {
         announce('breaker.closed', { provider: context.config.name });
       },
-      hold: assign(({ context, event }) => {
-        if (event.type !== 'attempt.reported' || event.report.effect !== 'hold-gate') return context;
-        const holdMs = event.report.holdMs ?? 0;
+      hold: assign(({ context }, { permit, report: { holdMs = 0 } }: Reported) => {
+        if (holdMs <= 0) return context;
         announce('gate.held', {
           provider: context.config.name,
-          credential: event.permit.credentialId,
+          credential: permit.credentialId,
           forMs: Math.round(holdMs),
         });
-        return memory.holdGate(context, event.permit, now() + holdMs);
+        return { ...context, credentials: holdCredential(context.credentials, permit, now() + holdMs) };
       }),
-      judge: assign(({ context, event }) => {
-        if (event.type !== 'attempt.reported') return context;
-        const judged = memory.judgeCredential(context, event.permit, event.report);
-        announceBlocked(context, judged, announce);
-        return event.report.effect === 'quarantine-model'
-          ? memory.quarantineModel(judged, event.report.model, now())
-          : judged;
+      judge: assign(({ context }, { permit, report }: Reported) => {
+        const credentials = judgeCredential(context.credentials, permit, report, now());
+        const judged = { ...context, credentials };
+        for (const { id, blocked } of newlyBlocked(context.credentials, credentials, now()))
+          announce('credential.disabled', { provider: context.config.name, credential: id, reason: blocked });
+        return report.effect === 'quarantine-model' ? memory.quarantineModel(judged, report.model, now()) : judged;
       }),
       resetCredentials: assign(({ context }) => ({
         ...context,
-        credentials: context.credentials.map((credential) => ({
-          ...credential,
-          unauthorizedInRow: 0,
-          blocked: undefined,
-        })),
+        credentials: unblockCredentials(context.credentials),
       })),
-      configure: assign(({ context, event }) =>
-        event.type === 'config.changed' ? memory.applyConfig(context, event.config, now()) : context,
+      configure: assign(({ context }, { config }: { readonly config: ProviderConfig }) =>
+        memory.applyConfig(context, config, now()),
       ),
     },
   }).createMachine({
@@ -160,7 +154,10 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
     states: {
       breaker: {
         initial: 'restoring',
-        on: { 'config.changed': { actions: 'configure' }, 'attempt.reported': { actions: 'release' } },
+        on: {
+          'config.changed': { actions: { type: 'configure', params: eventOf } },
+          'attempt.reported': { actions: { type: 'release', params: eventOf } },
+        },
         states: {
           restoring: {
             always: [
@@ -170,12 +167,12 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
             ],
           },
           closed: {
-            always: { guard: 'isTripped', target: 'open', actions: ['beginOpen', 'announceTrip'] },
+            always: { guard: 'isTripped', target: 'open', actions: ['trip', 'announceOpened'] },
             on: {
-              'permit.claimed': { actions: 'claim' },
-              'attempt.reported': { actions: 'countReport' },
-              'attempt.overdue': { actions: 'countOverdue' },
-              'check.failed': { actions: 'countCheck' },
+              'permit.claimed': { actions: { type: 'claim', params: eventOf } },
+              'attempt.reported': { actions: { type: 'countReport', params: eventOf } },
+              'attempt.overdue': { actions: { type: 'countOverdue', params: eventOf } },
+              'check.failed': { actions: { type: 'countCheck', params: eventOf } },
             },
           },
           open: {
@@ -186,28 +183,43 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
             initial: 'restoring',
             states: {
               restoring: { always: [{ guard: 'wasProbing', target: 'probing' }, { target: 'waiting' }] },
-              waiting: { on: { 'permit.claimed': { target: 'probing', actions: 'claimProbe' } } },
+              waiting: {
+                on: { 'permit.claimed': { target: 'probing', actions: { type: 'claimProbe', params: eventOf } } },
+              },
               probing: {
                 after: {
                   leaseRemaining: {
                     target: '#provider.breaker.open',
-                    actions: ['noteProbeFailure', 'beginOpen', 'announceReopened'],
+                    actions: [
+                      { type: 'noteProbeFailure', params: { message: LEASE_OVER } },
+                      { type: 'reopen', params: { reason: LEASE_OVER } },
+                      'announceOpened',
+                    ],
                   },
                 },
                 on: {
                   'attempt.reported': [
                     {
-                      guard: 'isClosingProbe',
+                      guard: { type: 'isClosingProbe', params: eventOf },
                       target: '#provider.breaker.closed',
-                      actions: ['noteProbe', 'beginClosed', 'announceClosed'],
+                      actions: [{ type: 'noteProbe', params: eventOf }, 'beginClosed', 'announceClosed'],
                     },
                     {
-                      guard: 'isFailedProbe',
+                      guard: { type: 'isFailedProbe', params: eventOf },
                       target: '#provider.breaker.open',
-                      actions: ['noteProbeFailure', 'release', 'beginOpen', 'announceReopened'],
+                      actions: [
+                        { type: 'noteProbeFailure', params: ({ event }) => event.report },
+                        { type: 'release', params: eventOf },
+                        { type: 'reopen', params: { reason: 'the probe failed' } },
+                        'announceOpened',
+                      ],
                     },
-                    { guard: 'isProbeReport', target: 'waiting', actions: 'noteProbe' },
-                    { actions: 'release' },
+                    {
+                      guard: { type: 'isProbeReport', params: eventOf },
+                      target: 'waiting',
+                      actions: { type: 'noteProbe', params: eventOf },
+                    },
+                    { actions: { type: 'release', params: eventOf } },
                   ],
                 },
               },
@@ -218,17 +230,23 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       gate: {
         initial: 'clear',
         states: {
-          clear: { always: { guard: 'isHeld', target: 'held' }, on: { 'attempt.reported': { actions: 'hold' } } },
+          clear: {
+            always: { guard: 'isHeld', target: 'held' },
+            on: { 'attempt.reported': { actions: { type: 'hold', params: eventOf } } },
+          },
           held: {
             always: { guard: 'isClear', target: 'clear' },
             after: { gateRemaining: { target: 'held', reenter: true } },
-            on: { 'attempt.reported': { actions: 'hold' } },
+            on: { 'attempt.reported': { actions: { type: 'hold', params: eventOf } } },
           },
         },
       },
       credentials: {
         initial: 'usable',
-        on: { 'attempt.reported': { actions: 'judge' }, 'credentials.reset': { actions: 'resetCredentials' } },
+        on: {
+          'attempt.reported': { actions: { type: 'judge', params: eventOf } },
+          'credentials.reset': { actions: 'resetCredentials' },
+        },
         states: {
           usable: { always: { guard: 'hasNoCredential', target: 'unusable' } },
           unusable: { always: { guard: 'hasCredential', target: 'usable' } },
@@ -237,24 +255,30 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
     },
   });
 
-  function openMs(context: ProviderMemory): number {
-    return Math.round(Math.max(0, context.openUntilMs - now()));
+  /** 0 when a key can be used now, and when none ever can. */
+  function keyWaitMs({ credentials }: ProviderMemory): number {
+    return nextCredential(credentials, now())?.waitMs ?? 0;
   }
 }
 
-/** Only what became of a call opens a breaker: a claim, or time alone, makes nothing worse. */
-function isEvidence(event: ProviderEvent): boolean {
-  return event.type === 'attempt.reported' || event.type === 'attempt.overdue' || event.type === 'check.failed';
+/** Hands an action or a guard the event that it is for. */
+function eventOf<Event>({ event }: { readonly event: Event }): Event {
+  return event;
 }
 
-function announceBlocked(before: ProviderMemory, after: ProviderMemory, announce: Announce): void {
-  for (const credential of after.credentials) {
-    const known = before.credentials.find((candidate) => candidate.id === credential.id);
-    if (credential.blocked === undefined || known?.blocked !== undefined) continue;
-    announce('credential.disabled', {
-      provider: after.config.name,
-      credential: credential.id,
-      reason: credential.blocked,
-    });
+/**
+ * Only a failure opens a breaker, and only one of this generation (R4): what time has done to the window meanwhile is not held
+ * against an answer, a refusal or a caller who left.
+ */
+function isBlame(event: ProviderEvent, generation: number): boolean {
+  switch (event.type) {
+    case 'attempt.reported':
+      return event.report.verdict === 'failure' && event.permit.generation === generation;
+    case 'attempt.overdue':
+      return event.permit.generation === generation;
+    case 'check.failed':
+      return true;
+    default:
+      return false;
   }
 }

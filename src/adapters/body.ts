@@ -56,9 +56,12 @@ function describeLocation(response: Response): string {
 const describeContent = (mediaType: string, text: string): string =>
   `${mediaType === '' ? 'no content type' : mediaType}${text === '' ? '' : `: ${stripMarkup(text).slice(0, EXCERPT_LENGTH_MAX)}`}`;
 
+/** Whether a text is a page for people. */
+export const isMarkup = (text: string): boolean => text.trimStart().startsWith('<');
+
 /** The words of a page without its markup. */
 export function stripMarkup(text: string): string {
-  if (!text.trimStart().startsWith('<')) return text;
+  if (!isMarkup(text)) return text;
   return text
     .slice(0, MARKUP_LENGTH_MAX)
     .replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ')

@@ -6,10 +6,10 @@
 import type { Failure } from '../contract/adapter.ts';
 import type { Clock } from '../contract/clock.ts';
 import { AttemptError, findInChain, isAttemptError } from './attempt-error.ts';
-import { describeBodyError, stripMarkup } from './body.ts';
+import { describeBodyError, isMarkup, stripMarkup } from './body.ts';
 import { classifyConnectionError } from './connection.ts';
 import { judgeUpstream } from './judge.ts';
-import { parseRetryAfter, type HeaderReader } from './retry-after.ts';
+import { parseRegainedAt, parseRetryAfter, type HeaderReader } from './retry-after.ts';
 import type { Scrub } from './scrub.ts';
 import { asCount, asList, asObject, asText, type WireObject } from './wire.ts';
 
@@ -99,15 +99,18 @@ function isBodyError(error: unknown): boolean {
 
 function describeUpstream(upstream: UpstreamError, clock: Clock): Omit<Failure, 'cause'> {
   const report = readErrorReport(upstream.body);
-  const retryAfterMs = parseRetryAfter(upstream.headers, clock.wallMs());
+  const advisedMs = parseRetryAfter(upstream.headers, clock.wallMs());
+  // The SDKs put the status before what they found.
+  const found = upstream.message.replace(/^\d{3} /, '');
+  const words = report.message === '' ? stripMarkup(found) : report.message;
   const { kind, status } = judgeUpstream({
     ...report,
     status: upstream.status ?? report.status,
     isInStream: upstream.status === undefined,
-    hasRetryAfter: retryAfterMs !== undefined,
+    hasRetryAfter: advisedMs !== undefined,
+    isPage: isMarkup(typeof upstream.body === 'string' ? upstream.body : found),
   });
-  // The SDKs put the status before what they found.
-  const words = report.message === '' ? stripMarkup(upstream.message.replace(/^\d{3} /, '')) : report.message;
+  const retryAfterMs = advisedMs ?? (kind === 'quota-exhausted' ? parseRegainedAt(words, clock.wallMs()) : undefined);
   const providerCode = report.code ?? report.type;
   const answered = upstream.status === undefined ? 'sent an error inside the stream' : `answered ${upstream.status}`;
   return {

@@ -5,6 +5,7 @@
 import { validateHeaderValue } from 'node:http';
 import type { Credential, ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
+import type { FeatureHeaders } from '../contract/request.ts';
 import { AttemptError } from './attempt-error.ts';
 
 /** The longest delay a timer can have. */
@@ -19,19 +20,19 @@ export const requestOptions = (call: {
   timeout: SDK_TIMEOUT_MS,
 });
 
-const CREDENTIALS_MAX = 1_000;
+const CLIENTS_MAX = 1_000;
 /** Keys that were replaced are kept out of messages for a while too. */
 const SECRETS_MAX = 10_000;
 
-/** The SDK clients of one provider by credential. */
+/** The SDK clients of one provider by credential, and by what a call sends beside it. */
 export class CredentialClients<Client> {
-  readonly #create: (credential: Credential) => Client;
+  readonly #create: (credential: Credential, headers: FeatureHeaders) => Client;
   readonly #clients = new Map<string, { readonly apiKey: string | undefined; readonly client: Client }>();
   /** Whatever must never be shown: keys past and present, and what the operator sends in headers, query and proxy URL. */
   readonly #secrets: Set<string>;
 
   /** @throws {SwitchgearError} `invalid-config` when a key cannot be sent in a header */
-  constructor(config: ProviderConfig, create: (credential: Credential) => Client) {
+  constructor(config: ProviderConfig, create: (credential: Credential, headers: FeatureHeaders) => Client) {
     this.#create = create;
     this.#secrets = readSecrets(config);
     for (const credential of config.credentials) {
@@ -39,16 +40,17 @@ export class CredentialClients<Client> {
     }
   }
 
-  of(credential: Credential): Client {
-    const known = this.#clients.get(credential.id);
+  of(credential: Credential, headers: FeatureHeaders = {}): Client {
+    const key = [credential.id, ...Object.entries(headers).flat()].join('\n');
+    const known = this.#clients.get(key);
     if (known !== undefined && known.apiKey === credential.apiKey) return known.client;
     if (credential.apiKey !== undefined) this.#secrets.add(credential.apiKey);
     if (!isSendable(credential))
       throw new AttemptError({ kind: 'unauthorized', message: unsendableKey(credential).message });
-    if (this.#clients.size >= CREDENTIALS_MAX) this.#clients.clear();
+    if (this.#clients.size >= CLIENTS_MAX) this.#clients.clear();
     if (this.#secrets.size > SECRETS_MAX) this.#forgetOldestSecret();
-    const client = this.#create(credential);
-    this.#clients.set(credential.id, { apiKey: credential.apiKey, client });
+    const client = this.#create(credential, headers);
+    this.#clients.set(key, { apiKey: credential.apiKey, client });
     return client;
   }
 

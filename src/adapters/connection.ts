@@ -31,6 +31,16 @@ const BEFORE_SENDING = new Set([
   'UND_ERR_INVALID_ARG',
 ]);
 const CONNECT_TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+/** What operators meet most, in words. */
+const WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  UND_ERR_SOCKET: 'connection closed',
+  ENOTFOUND: 'its name does not resolve',
+  EAI_AGAIN: 'its name does not resolve now',
+  EHOSTUNREACH: 'no route to it',
+  ENETUNREACH: 'no network',
+};
 /** An answer came, but it was not HTTP. */
 const NOT_HTTP = /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE)/;
 
@@ -57,11 +67,16 @@ export function classifyConnectionError(error: unknown, origin: string, connectM
   return new AttemptError(
     {
       kind: 'connection',
-      message: `no answer from ${origin}: ${code === '' ? message : code}`,
+      message: `no answer from ${origin}: ${code === '' ? message : describeCode(code)}`,
       ...(!BEFORE_SENDING.has(code) && { isMaybeBilled: true }),
     },
     error,
   );
+}
+
+function describeCode(code: string): string {
+  const words = Object.hasOwn(WORDS, code) ? WORDS[code] : undefined;
+  return words === undefined ? code : `${words} (${code})`;
 }
 
 /** The innermost error that has a code; of several addresses tried, the first one's. */

@@ -1,7 +1,7 @@
 /**
  * The class of an error answer. Statuses come first, because they are what providers agree on; codes and wordings are
  * consulted where one status means several things: a 429 that no waiting cures, a 400 that a larger context window would
- * cure, a 403 that is a content filter. The wordings are collected from the APIs of OpenAI, Anthropic, Mistral, Groq,
+ * cure, a 403 that is a content filter or about the model and not the key. The wordings are collected from the APIs of OpenAI, Anthropic, Mistral, Groq,
  * DeepSeek, OpenRouter, Azure, Google, Ollama and vLLM.
  */
 import type { FailureKind } from '../contract/failures.ts';
@@ -13,17 +13,26 @@ export interface UpstreamReport {
   readonly message: string;
   readonly isInStream: boolean;
   readonly hasRetryAfter: boolean;
+  /** The body is a page for people: something in between answered, not the API. */
+  readonly isPage?: boolean;
 }
 
 const QUOTA_CODES =
   /insufficient_(quota|credits|balance)|billing|credit_balance|spend_limit_reached|organization_on_hold|payment_required/;
 const QUOTA_WORDS =
-  /credit balance|insufficient (credits?|balance|quota|funds)|exceeded your current quota|spend(ing)? limit|billing (hard )?limit|(out of|no( remaining)?|used all( \w+)?|more) credits|plan and billing|monthly (usage )?limit|payment required/;
+  /credit balance|insufficient (credits?|balance|quota|funds)|exceeded your current quota|spend(ing)? limit|billing (hard )?limit|(out of|no( remaining)?|used all( \w+)?|more) credits|plan and billing|monthly (usage )?limit|payment required|specified api usage limits/;
+/** Money that is gone stays gone, even where a Retry-After goes with it. */
+const SPENT_WORDS = /spend(ing)? limit|credit balance|specified api usage limits/;
+/** A 429 about one request: it asks for more than a whole minute holds, or for a context that was not booked. */
+const OVERSIZED_WORDS = /request too large for|tokens must be reduced|long context requests/;
 const AFFORDABLE_WORDS = /fewer max_tokens|lower max_tokens|can only afford/;
 const MODEL_CODES =
   /^(model_not_found|model_not_available|invalid_model|unknown_model|deploymentnotfound|model_decommissioned)$/;
 const MODEL_WORDS =
   /model ['"`]?[\w./:@-]*['"`]? ?(does not exist|not exist|not found|is not found|was not found|is not available|is not supported|has been (decommissioned|deprecated))|no such model|unknown model|invalid model|is not a valid model|model not exist/;
+/** What a 403 says of a model and not of the key. */
+const MODEL_ACCESS_WORDS =
+  /\b(access|allowed|authorized|entitled|permission|permitted)\b.{0,40}\bmodel\b|\bmodel\b.{0,60}\b(access (is )?denied|not (accessible|allowed|available|enabled|permitted))\b/;
 const CONTEXT_CODES =
   /context_length_exceeded|context_window_exceeded|model_context_window|request_too_large|prompt_too_long/;
 const CONTEXT_WORDS =
@@ -78,7 +87,7 @@ function judgeStatus(status: number, report: UpstreamReport): FailureKind {
   if (QUOTA_CODES.test(codes)) return 'quota-exhausted';
   if (status === 401) return 'unauthorized';
   if (MODEL_CODES.test((report.code ?? '').toLowerCase())) return 'model-not-found';
-  if (status === 403) return judgeForbidden(codes, words);
+  if (status === 403) return report.isPage === true ? 'false-success' : judgeForbidden(codes, words);
   if (status === 404) return 'model-not-found';
   if (status === 413 || CONTEXT_CODES.test(codes)) return 'context-too-long';
   return judgeBadRequest(codes, words);
@@ -86,14 +95,16 @@ function judgeStatus(status: number, report: UpstreamReport): FailureKind {
 
 /** A limit that passes, or one that only money lifts. A provider that says when to come back means the former. */
 function judgeTooMany(report: UpstreamReport, codes: string, words: string): FailureKind {
-  if (QUOTA_CODES.test(codes)) return 'quota-exhausted';
+  if (QUOTA_CODES.test(codes) || SPENT_WORDS.test(words)) return 'quota-exhausted';
+  if (OVERSIZED_WORDS.test(words)) return 'context-too-long';
   if (report.code === 'rate_limit_exceeded' || report.hasRetryAfter) return 'rate-limited';
   return QUOTA_WORDS.test(words) ? 'quota-exhausted' : 'rate-limited';
 }
 
 function judgeForbidden(codes: string, words: string): FailureKind {
   if (CONTENT_CODES.test(codes) || CONTENT_WORDS.test(words)) return 'content-filtered';
-  return QUOTA_WORDS.test(words) ? 'quota-exhausted' : 'unauthorized';
+  if (QUOTA_WORDS.test(words)) return 'quota-exhausted';
+  return MODEL_ACCESS_WORDS.test(words) || MODEL_WORDS.test(words) ? 'model-not-found' : 'unauthorized';
 }
 
 function judgeBadRequest(codes: string, words: string): FailureKind {

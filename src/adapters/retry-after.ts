@@ -1,6 +1,7 @@
 /**
  * Reads when a provider wants to be asked again. Three forms are in use: `retry-after-ms`, and `retry-after` as seconds or as
- * an HTTP date. Whatever is none of them is unknown rather than zero, since zero would mean "at once".
+ * an HTTP date. Whatever is none of them is unknown rather than zero, since zero would mean "at once". Anthropic names the
+ * end of a spend limit in words only.
  */
 
 export interface HeaderReader {
@@ -21,5 +22,14 @@ export function parseRetryAfter(headers: HeaderReader | undefined, wallMs: numbe
   if (NUMBER.test(value)) return Math.ceil(Number(value) * SECOND_MS);
   if (!HTTP_DATE.test(value)) return undefined;
   const at = Date.parse(value);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - wallMs);
+}
+
+const REGAINED = /regain access on (\d{4}-\d{2}-\d{2})(?: at (\d{2}:\d{2}) UTC)?/;
+
+/** Ms until a spent limit is reset, where the words of the refusal name the day. */
+export function parseRegainedAt(words: string, wallMs: number): number | undefined {
+  const [, day, time = '00:00'] = REGAINED.exec(words) ?? [];
+  const at = day === undefined ? Number.NaN : Date.parse(`${day}T${time}:00Z`);
   return Number.isNaN(at) ? undefined : Math.max(0, at - wallMs);
 }

@@ -2,19 +2,14 @@
  * The way out. Both SDKs are given a `fetch` made here, and nothing they or the environment would add leaves the process
  * through it: the headers of a request are built anew from what the adapter and the operator's config say, so OPENAI_ORG_ID,
  * the CUSTOM_HEADERS variables and the SDKs' own telemetry go nowhere. A request goes to the configured origin or not at all.
- *
- * undici's fetch and undici's agents belong together; Node's built-in fetch refuses them. Time limits other than the connect
- * limit are the runtime's own signals, hence the raised limits here.
  */
-import { Agent, type Dispatcher, fetch as undiciFetch, ProxyAgent } from 'undici';
 import type { ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
-import { createGuardedLookup, type Resolve } from './address.ts';
-import { BODY_BYTES_MAX, checkResponse } from './body.ts';
+import type { Resolve } from './address.ts';
+import { checkResponse } from './body.ts';
 import { classifyConnectionError } from './connection.ts';
 import { AttemptError } from './attempt-error.ts';
-
-export type Fetch = typeof globalThis.fetch;
+import { type Fetch, openConnections } from './dispatcher.ts';
 
 export interface TransportDeps {
   /** Replaces undici's fetch; proxy, connect limit and address check are then its own business. */
@@ -54,8 +49,10 @@ export const EVENT_STREAM = 'text/event-stream';
  * @throws {SwitchgearError} `invalid-config`
  */
 export function createTransport(config: ProviderConfig, baseURL: URL, deps: TransportDeps = {}): Transport {
-  const dispatcher = deps.fetch === undefined ? createDispatcher(config, deps.resolve) : undefined;
-  const send = deps.fetch ?? ((input, init) => sendByUndici(input, init, dispatcher));
+  const connections =
+    deps.fetch === undefined
+      ? openConnections(config, deps.resolve)
+      : { fetch: deps.fetch, close: async () => undefined };
   return {
     fetchWith: (headers) => async (input, init) => {
       const url = resolveTarget(input, baseURL, config);
@@ -67,7 +64,7 @@ export function createTransport(config: ProviderConfig, baseURL: URL, deps: Tran
         ...(init?.body !== undefined && { body: init.body }),
         ...(init?.signal !== undefined && { signal: init.signal }),
       };
-      const response = await send(url, request).catch((error: unknown) => {
+      const response = await connections.fetch(url, request).catch((error: unknown) => {
         // An abort is the caller's own; the SDK knows its signal.
         throw init?.signal?.aborted === true
           ? error
@@ -75,7 +72,7 @@ export function createTransport(config: ProviderConfig, baseURL: URL, deps: Tran
       });
       return checkResponse(response, expectsStream ? 'event-stream' : 'json');
     },
-    close: async () => dispatcher?.close(),
+    close: () => connections.close(),
   };
 }
 
@@ -103,43 +100,6 @@ export function parseBaseURL(config: ProviderConfig, fallback: string): URL {
 
 /** What an SDK appends its paths to; the query of the base URL is added by the transport. */
 export const renderBaseURL = (url: URL): string => `${url.origin}${url.pathname}`.replace(/\/+$/, '');
-
-function createDispatcher(config: ProviderConfig, resolve: Resolve | undefined): Dispatcher {
-  const limits = {
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    // Bytes on the wire of one answer, streamed or not.
-    maxResponseSize: BODY_BYTES_MAX,
-    // One request, one socket: aborting a request then closes it.
-    allowH2: false,
-  };
-  const connect = { timeout: config.timeouts.connectMs };
-  if (config.proxy !== undefined) {
-    // The proxy resolves the name, and the operator chose the proxy.
-    return new ProxyAgent({
-      uri: config.proxy,
-      ...limits,
-      connectTimeout: connect.timeout,
-      proxyTls: connect,
-      requestTls: connect,
-    });
-  }
-  if (config.allowPrivate) return new Agent({ ...limits, connect });
-  return new Agent({ ...limits, connect: { ...connect, lookup: createGuardedLookup(resolve) } });
-}
-
-function sendByUndici(
-  input: Parameters<Fetch>[0],
-  init: RequestInit | undefined,
-  dispatcher: Dispatcher | undefined,
-): Promise<Response> {
-  // undici's fetch and the built-in one are the same code in two versions; their types differ only by declaration.
-  const send = undiciFetch as unknown as (
-    input: Parameters<Fetch>[0],
-    init: RequestInit & { dispatcher?: Dispatcher | undefined },
-  ) => Promise<Response>;
-  return send(input, { ...init, dispatcher });
-}
 
 /** A credential is only ever sent to its configured origin. */
 function resolveTarget(input: Parameters<Fetch>[0], baseURL: URL, config: ProviderConfig): URL {

@@ -3,7 +3,7 @@
  * its shape and is `undefined` when it has another, so that one odd field never costs a whole answer. Writing merges the
  * extra fields of a caller into a body without letting them choose what decides the call itself.
  */
-import type { WireFields } from '../contract/request.ts';
+import type { FeatureHeaders, WireFields } from '../contract/request.ts';
 import { AttemptError } from './attempt-error.ts';
 
 export type WireObject = Readonly<Record<string, unknown>>;
@@ -34,6 +34,11 @@ export function definedOnly<Fields extends object>(
 /** The fields of a request, message, part or tool that belong to this wire. */
 export const ownFields = (wireFields: WireFields | undefined, wire: string): WireObject =>
   wireFields?.wire === wire ? definedOnly(wireFields.fields) : {};
+
+/** The feature headers of a request that this vendor knows. Nothing else that a caller says becomes a header. */
+export function ownFeatures(headers: FeatureHeaders | undefined, known: readonly string[]): FeatureHeaders {
+  return Object.fromEntries(Object.entries(headers ?? {}).filter(([name]) => known.includes(name)));
+}
 
 /** What decides the call itself; the runtime has priced, routed and counted on it. */
 const PROTECTED_FIELDS = new Set(['model', 'stream']);

@@ -24,6 +24,8 @@ export interface FailedAttempt {
   readonly hasOtherCredential: boolean;
   /** Whether a candidate other than this one is ready now. */
   readonly hasOtherCandidate: boolean;
+  /** Whether the request may begin another round: then it waits in the lanes for whoever recovers first, not here. */
+  readonly canRest?: boolean;
   /** Whether content of this attempt reached the caller, and what was promised for that case. */
   readonly hasDelivered: boolean;
   readonly delivery: Delivery;
@@ -57,7 +59,7 @@ function retryTransient(attempt: FailedAttempt): Decision {
   if (attempt.attemptsHere > attempt.retry.maxRetries) return { kind: 'next', isTooLong: false };
   const pushback = attempt.failure.retryAfterMs ?? 0;
   const waitMs = Math.max(pushback, backoffMs(attempt.attemptsHere - 1, attempt.retry, attempt.random));
-  if (pushback > SHORT_WAIT_MS && attempt.hasOtherCandidate) return { kind: 'next', isTooLong: false };
+  if (pushback > SHORT_WAIT_MS && hasBetterPlace(attempt)) return { kind: 'next', isTooLong: false };
   if (waitMs >= attempt.remainingMs)
     return attempt.hasOtherCandidate ? { kind: 'next', isTooLong: false } : giveUp(attempt);
   return { kind: 'retry', waitMs, isFree: false };
@@ -69,9 +71,14 @@ function waitForGate(attempt: FailedAttempt): Decision {
   const isShort = retryAfterMs === undefined ? attempt.attemptsHere === 1 : retryAfterMs <= SHORT_WAIT_MS;
   const waitMs = throttleMs(attempt.attemptsHere - 1, retryAfterMs, attempt.random);
   const canWait = waitMs < attempt.remainingMs && attempt.attemptsHere <= attempt.retry.maxRetries;
-  if (attempt.hasOtherCandidate)
+  if (hasBetterPlace(attempt))
     return isShort && canWait ? { kind: 'retry', waitMs, isFree: false } : { kind: 'next', isTooLong: false };
   return canWait ? { kind: 'retry', waitMs, isFree: false } : giveUp(attempt);
+}
+
+/** Somewhere to be during a wait that is not short. */
+function hasBetterPlace({ hasOtherCandidate, canRest = false }: FailedAttempt): boolean {
+  return hasOtherCandidate || canRest;
 }
 
 function moveOn(attempt: FailedAttempt): Decision {

@@ -1,7 +1,9 @@
 /** How a provider is judged, and what share of the last day it was up. */
-import type { HealthLabel, ProviderState } from '../contract/state.ts';
+import type { HealthLabel, HealthReason, ProviderState } from '../contract/state.ts';
 
 const DEGRADED_FAILURE_RATE = 0.1;
+/** How long a 429 is believed when nobody was answered since. */
+const THROTTLE_MEMORY_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const SEGMENTS_MAX = 2_000;
 
@@ -11,19 +13,56 @@ export interface HealthEvidence {
   readonly hasEvidence: boolean;
   /** Whether the last free check passed; undefined when there was none, or it proved nothing. */
   readonly lastCheckPassed: boolean | undefined;
+  /** Whether it was throttled lately: see `isThrottled`. */
+  readonly isThrottled: boolean;
 }
 
-export function judgeHealth(state: ProviderState, evidence: HealthEvidence): HealthLabel {
-  const hasCredential = state.credentials.some(
-    (credential) => credential.state === 'usable' || credential.state === 'held',
-  );
-  if (state.isDown || state.isSuspended || state.breaker.state === 'open' || !hasCredential) return 'unhealthy';
-  if (state.breaker.state === 'halfOpen' || state.gate === 'held') return 'degraded';
+/** A label, and what keeps it from being better. */
+export interface HealthJudgement {
+  readonly label: HealthLabel;
+  readonly reason?: HealthReason;
+}
+
+/** How a provider stands, and why not better. */
+export function judgeHealth(state: ProviderState, evidence: HealthEvidence): HealthJudgement {
+  const outage = findOutage(state);
+  if (outage !== undefined) return { label: 'unhealthy', reason: outage };
+  const trouble = findTrouble(state, evidence);
+  if (trouble !== undefined) return { label: 'degraded', reason: trouble };
   const { failureCount, successCount } = state.breaker;
+  return { label: failureCount + successCount > 0 || evidence.hasEvidence ? 'healthy' : 'unknown' };
+}
+
+function findOutage({ isDown, isSuspended, breaker, credentials }: ProviderState): HealthReason | undefined {
+  if (isDown) return 'down';
+  if (isSuspended) return 'suspended';
+  if (breaker.state === 'open') return 'breaker-open';
+  const hasCredential = credentials.some(({ state }) => state === 'usable' || state === 'held');
+  return hasCredential ? undefined : 'no-usable-key';
+}
+
+function findTrouble({ breaker, gate }: ProviderState, evidence: HealthEvidence): HealthReason | undefined {
+  if (breaker.state === 'halfOpen') return 'breaker-half-open';
+  if (gate === 'held' || evidence.isThrottled) return 'rate-limited';
+  const { failureCount, successCount } = breaker;
   const completed = failureCount + successCount;
-  if (completed > 0) return failureCount / completed >= DEGRADED_FAILURE_RATE ? 'degraded' : 'healthy';
-  if (evidence.lastCheckPassed === false) return 'degraded';
-  return evidence.hasEvidence ? 'healthy' : 'unknown';
+  if (completed > 0) return failureCount / completed >= DEGRADED_FAILURE_RATE ? 'failing' : undefined;
+  return evidence.lastCheckPassed === false ? 'check-failed' : undefined;
+}
+
+/** What is left of a 429: when its gate clears or cleared, monotonic ms, and whether a call was answered since. */
+export interface Throttle {
+  readonly clearMs: number;
+  readonly hasAnswered: boolean;
+}
+
+/**
+ * Whether a gate that has cleared still says something. A lasting 429 holds and clears it in turn, which is one state to an
+ * operator: it is over when a call was answered and one interval has passed without another.
+ */
+export function isThrottled(throttle: Throttle | undefined, nowMs: number, intervalMs: number): boolean {
+  if (throttle === undefined) return false;
+  return nowMs - throttle.clearMs < (throttle.hasAnswered ? intervalMs : THROTTLE_MEMORY_MS);
 }
 
 /** A stretch of time with one label; the last one lasts until now. Monotonic ms. */

@@ -3,7 +3,8 @@
  * not by latency, which for language models says how long the answer is.
  */
 
-const DECREASE_FACTOR = 0.7;
+/** In integers: as a float 0.7 · 90 is less than 63. */
+const KEPT_TENTHS = 7;
 
 export interface ConcurrencyLimit {
   readonly limit: number;
@@ -17,7 +18,12 @@ export function growLimit(current: ConcurrencyLimit, max: number): ConcurrencyLi
   return { limit: Math.min(max, current.limit + 1), successesInRow: 0 };
 }
 
-/** Three tenths fewer slots, at least one. */
+/** A failure in between: the row of successes begins again. */
+export function interruptGrowth(current: ConcurrencyLimit): ConcurrencyLimit {
+  return { ...current, successesInRow: 0 };
+}
+
+/** Three tenths fewer slots, rounded down, at least one. */
 export function shrinkLimit(current: ConcurrencyLimit): ConcurrencyLimit {
-  return { limit: Math.max(1, Math.floor(current.limit * DECREASE_FACTOR)), successesInRow: 0 };
+  return { limit: Math.max(1, Math.floor((current.limit * KEPT_TENTHS) / 10)), successesInRow: 0 };
 }

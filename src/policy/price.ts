@@ -31,16 +31,17 @@ export function costNanos(usage: Usage, price: ResolvedPrice): number | undefine
 
 /** Prices a usage as what callers see; undefined like `costNanos`. */
 export function costOf(usage: Usage, price: ResolvedPrice | undefined): Cost | undefined {
-  const nanos = price === undefined ? undefined : costNanos(usage, price);
-  return nanos === undefined || price === undefined ? undefined : { ...moneyOf(nanos), priceVersion: price.version };
+  if (price === undefined) return undefined;
+  const nanos = costNanos(usage, price);
+  return nanos === undefined ? undefined : { ...moneyOf(nanos), priceVersion: price.version };
 }
 
 /** Splits a usage into disjoint buckets whose tokens add up to input and output. Details nobody reported count as none. */
 export function costBuckets(usage: Usage, price: ResolvedPrice): readonly CostBucket[] | undefined {
-  const { inputTokens, outputTokens, cachedInputTokens = 0, cacheWriteTokens = 0, cacheWrite1hTokens = 0 } = usage;
+  // What was not counted is not a number, and not priced below.
+  const { inputTokens = Number.NaN, cachedInputTokens = 0, cacheWriteTokens = 0, cacheWrite1hTokens = 0 } = usage;
   // Without an output rate nothing may have been written; embeddings report no output at all.
-  const output = outputTokens ?? (price.output === undefined ? 0 : undefined);
-  if (inputTokens === undefined || output === undefined) return undefined;
+  const output = usage.outputTokens ?? (price.output === undefined ? 0 : Number.NaN);
   const reasoning = price.reasoning === undefined ? 0 : (usage.reasoningTokens ?? 0);
   const fresh = inputTokens - cachedInputTokens - cacheWriteTokens;
   const shortWrites = cacheWriteTokens - cacheWrite1hTokens;

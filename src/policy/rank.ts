@@ -8,18 +8,25 @@ import type { Candidate } from './resolve.ts';
 /** What a provider says of itself at this moment; a synchronous read. */
 export type Admission =
   /** `isRamping`: its limit is below the configured one and every slot is taken, so that others should help out. */
-  | { readonly kind: 'ready'; readonly isRamping: boolean }
+  | {
+      readonly kind: 'ready';
+      readonly isRamping: boolean;
+      /** The breaker is half-open: whoever comes next is its probe. */
+      readonly isForProbe?: boolean;
+    }
   /** It will admit again: a breaker to re-open, a gate to clear, an actor to restart. */
   | {
       readonly kind: 'wait';
       readonly reason: WaitReason;
       readonly retryAfterMs: number;
       readonly canForceProbe: boolean;
+      /** What opened the breaker, in words for operators. */
+      readonly background?: string;
     }
-  /** Nothing but an operator or a long time brings it back. */
-  | { readonly kind: 'never'; readonly reason: string };
+  /** Nothing but an operator or a long time brings it back. `isLeftOut`: the config does not have it active. */
+  | { readonly kind: 'never'; readonly reason: string; readonly isLeftOut?: true };
 
-export type WaitReason = 'open' | 'probing' | 'held' | 'restarting' | 'suspended';
+export type WaitReason = 'open' | 'probing' | 'held' | 'exhausted' | 'restarting' | 'suspended';
 
 /** What is known of a candidate for this request. */
 export interface CandidateFacts {
@@ -44,6 +51,8 @@ export interface RankedCandidate {
   readonly candidate: Candidate;
   readonly state: 'ready' | 'wait' | 'never';
   readonly reasons: readonly string[];
+  /** What stands behind the reasons. For operators only: it may quote what another request was told. */
+  readonly background: readonly string[];
   readonly admission: Admission;
   readonly missingFeatures: readonly Feature[];
 }
@@ -60,20 +69,24 @@ export function rankCandidates(facts: readonly CandidateFacts[], needs: RequestN
 function judge(fact: CandidateFacts, index: number, needs: RequestNeeds): RankedCandidate {
   const blockers = permanentBlockers(fact, index, needs);
   const { candidate, admission, missingFeatures } = fact;
-  if (blockers.length > 0) return { candidate, state: 'never', reasons: blockers, admission, missingFeatures };
-  if (admission.kind === 'ready') {
-    const reason = admission.isRamping ? 'breaker admits, but its slots are taken while it ramps up' : 'breaker admits';
-    return {
-      candidate,
-      state: 'ready',
-      reasons: [`${candidate.origin} candidate, ${reason}`],
-      admission,
-      missingFeatures,
-    };
+  const common = { candidate, admission, missingFeatures, background: [] };
+  if (blockers.length > 0) return { ...common, state: 'never', reasons: blockers };
+  switch (admission.kind) {
+    case 'ready':
+      return { ...common, state: 'ready', reasons: [`${candidate.origin} candidate, ${describeReady(admission)}`] };
+    case 'wait': {
+      const { background } = admission;
+      const reasons = [describeWait(admission)];
+      return { ...common, state: 'wait', reasons, background: background === undefined ? [] : [background] };
+    }
+    case 'never':
+      return { ...common, state: 'never', reasons: [admission.reason] };
   }
-  if (admission.kind === 'never')
-    return { candidate, state: 'never', reasons: [admission.reason], admission, missingFeatures };
-  return { candidate, state: 'wait', reasons: [describeWait(admission)], admission, missingFeatures };
+}
+
+function describeReady({ isRamping, isForProbe = false }: Extract<Admission, { kind: 'ready' }>): string {
+  if (isForProbe) return 'breaker is half-open and this would be its probe';
+  return isRamping ? 'breaker admits, but its slots are taken while it ramps up' : 'breaker admits';
 }
 
 function permanentBlockers(fact: CandidateFacts, index: number, needs: RequestNeeds): string[] {
@@ -106,9 +119,22 @@ function describeWait(admission: Extract<Admission, { kind: 'wait' }>): string {
       return 'breaker is half-open and its one probe is under way';
     case 'held':
       return `rate limited by the provider for another ${inSeconds}`;
+    case 'exhausted':
+      return `its quota is used up; the provider takes it again in ${inSeconds}`;
     case 'restarting':
       return 'its actor is restarting';
     case 'suspended':
       return 'its actor is suspended by an operator';
   }
+}
+
+/** How long to wait for the gate of `candidate`: not beyond the moment at which another one admits. */
+export function shortestWaitMs(ranked: readonly RankedCandidate[], candidate: Candidate, waitMs: number): number {
+  const waiting = ranked.filter(({ state }) => state === 'wait');
+  // A backoff is no gate: whoever is ready meanwhile was passed over on purpose.
+  if (!waiting.some((other) => candidateKey(other.candidate) === candidateKey(candidate))) return waitMs;
+  return Math.min(
+    waitMs,
+    ...waiting.map(({ admission }) => (admission.kind === 'wait' ? admission.retryAfterMs : waitMs)),
+  );
 }

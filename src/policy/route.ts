@@ -84,6 +84,8 @@ function retryAfter(entry: RankedCandidate): number {
 }
 
 function failForGood({ model, ranked, wireFieldNames }: RouteQuestion): RoutePlan {
+  if (ranked.every(({ admission }) => admission.kind === 'never' && admission.isLeftOut === true))
+    return nobodyActive(model, ranked);
   const isWireMismatch =
     ranked.length > 0 && ranked.every((entry) => entry.missingFeatures.some((feature) => feature.startsWith('wire:')));
   if (isWireMismatch) {
@@ -116,6 +118,18 @@ function failForGood({ model, ranked, wireFieldNames }: RouteQuestion): RoutePla
   return {
     kind: 'fail',
     code: 'providers-unavailable',
-    message: `no provider can serve ${model} (${reasons || 'none is active: set an API key or enable one'})`,
+    message: `no provider can serve ${model} (${reasons})`,
+  };
+}
+
+/** Not an outage: what the config leaves out is not offered, and trying again later changes nothing. */
+function nobodyActive(model: string, ranked: readonly RankedCandidate[]): RoutePlan {
+  const reasons = ranked.map((entry) => `${entry.candidate.provider}: ${entry.reasons.join(', ')}`).join('; ');
+  const why = reasons === '' ? '' : ` (${reasons})`;
+  return {
+    kind: 'fail',
+    code: 'unknown-model',
+    message: `no provider of ${model} is active${why}: set an API key or enable one and reload, or ask for another model`,
+    param: 'model',
   };
 }

@@ -2,19 +2,12 @@
  * One request sent once to one target. The outcome is a value: this never rejects (R2), whatever the adapter, the socket or
  * the provider does. It knows limits and aborts, and nothing of retries.
  */
-import type {
-  Adapter,
-  AdapterCall,
-  AdapterEmbedReply,
-  AdapterPart,
-  AdapterReply,
-  Failure,
-} from '../contract/adapter.ts';
+import type { Adapter, AdapterCall, AdapterPart, AdapterReply, Failure } from '../contract/adapter.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { Credential, ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { ParsedCompletion, ParsedEmbedding } from '../contract/request.ts';
-import type { Usage } from '../contract/response.ts';
+import type { AttemptOutcome } from './attempt-outcome.ts';
 import { classifySafely } from './classify.ts';
 import { Collector } from './collect.ts';
 import { isEmbedReply, isEmpty, isReply, visiblePart } from './judge-reply.ts';
@@ -40,26 +33,6 @@ export interface AttemptContext {
   /** Called once when the attempt has outlived its own limit. */
   readonly overdue: () => void;
 }
-
-export type AttemptOutcome =
-  | {
-      readonly kind: 'answered';
-      readonly reply: AdapterReply;
-      /** What a stream told of the model's reasoning. */
-      readonly reasoning: string;
-      readonly firstTokenMs: number | undefined;
-      readonly durationMs: number;
-    }
-  | { readonly kind: 'embedded'; readonly reply: AdapterEmbedReply; readonly durationMs: number }
-  | {
-      readonly kind: 'failed';
-      readonly failure: Failure;
-      /** What had arrived; undefined when no content had. */
-      readonly partial: { readonly text: string; readonly usage: Usage } | undefined;
-      /** What the provider had written by then, for the bill; undefined when no content had arrived. */
-      readonly written: { readonly text: string; readonly usage: Usage } | undefined;
-      readonly durationMs: number;
-    };
 
 /** The own limit of an attempt: what it may take until the first content, or in whole when it is not streamed. */
 export function attemptLimitMs(open: OpenRequest, config: ProviderConfig): number {

@@ -6,7 +6,7 @@ import { FAILURE_POLICY } from '../contract/failures.ts';
 import type { AttemptReport, Cost, Usage } from '../contract/response.ts';
 import { costOf } from '../policy/price.ts';
 import type { Candidate } from '../policy/resolve.ts';
-import type { AttemptOutcome } from './attempt.ts';
+import type { AttemptOutcome } from './attempt-outcome.ts';
 import { estimatePartialUsage } from './estimate.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';

@@ -5,7 +5,7 @@ import type { Settlement } from '../contract/records.ts';
 import type { AnyResponse, CompletionResponse, Latency } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
-import type { AttemptOutcome } from './attempt.ts';
+import type { AttemptOutcome } from './attempt-outcome.ts';
 import type { OpenRequest, StopReason } from './open-request.ts';
 import type { PartSink } from './part-sink.ts';
 import type { LastFailure } from './progress.ts';

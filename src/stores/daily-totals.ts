@@ -53,7 +53,6 @@ export class DailyTotals {
       const labels = labelsOf(entry);
       totalFor(totals, labels).addEntry(entry);
     }
-    if (totals.size === 0) return;
     addGroup(this.#groups, totals, 1);
     this.#coarsen();
   }
@@ -97,7 +96,7 @@ function mergeGroups(groups: readonly Group[], coarser: (labels: TotalLabels) =>
 }
 
 function addGroup(groups: Map<string, Group>, totals: ReadonlyMap<string, DailyTotal>, requestCount: number): void {
-  const key = [...totals.keys()].toSorted().join('\n');
+  const key = [...totals.keys()].toSorted().join();
   const group = groups.get(key);
   if (group === undefined) {
     groups.set(key, { totals, requestCount });

@@ -52,7 +52,7 @@ export function hasLabels(labels: LedgerLabels, query: ParsedLedgerQuery): boole
 
 /** The largest time a `Date` can hold. */
 const epochMsMax = 8.64e15;
-const ISO_8601 = /^(\d{4})-(\d{2})-(\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
+const ISO_8601 = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)(Z|[+-]\d{2}:\d{2})?)?$/;
 
 function parseTime(param: 'since' | 'until', value: number | Date | string): number {
   const epochMs = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseIsoTime(value) : value;
@@ -67,11 +67,11 @@ function parseTime(param: 'since' | 'until', value: number | Date | string): num
 function parseIsoTime(text: string): number {
   const match = ISO_8601.exec(text);
   if (match === null) return Number.NaN;
-  const [, year, month, day, zone] = match;
+  const [, year, month, day, time = '00:00', zone = 'Z'] = match;
   // A day that the month does not have would quietly become one of the next month.
   const date = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day)));
-  if (date.getUTCMonth() !== Number(month) - 1 || date.getUTCDate() !== Number(day)) return Number.NaN;
-  return Date.parse(text.includes('T') && zone === undefined ? `${text}Z` : text);
+  if (date.getUTCMonth() !== Number(month) - 1) return Number.NaN;
+  return Date.parse(`${year}-${month}-${day}T${time}${zone}`);
 }
 
 function parseTag(tag: string | undefined): ParsedLedgerQuery['tag'] {

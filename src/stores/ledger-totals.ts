@@ -77,8 +77,8 @@ export class LedgerTotal {
 }
 
 /** Token counts are what a provider claims; one that is no count is left out of the sums. */
-function countOf(tokens: number | undefined): number {
-  return tokens !== undefined && Number.isSafeInteger(tokens) && tokens > 0 ? tokens : 0;
+function countOf(tokens = 0): number {
+  return Number.isSafeInteger(tokens) ? Math.max(0, tokens) : 0;
 }
 
 /** Collects what a query matched and sums it up. */

@@ -69,7 +69,7 @@ describe('2. a cancelled probe', () => {
     async (kind) => {
       const rig = new ProviderRig();
       await rig.openAndWait();
-      rig.attempt(kind, { effect: 'none' });
+      rig.attempt(kind, { effect: 'none', holdMs: 0 });
       expect(rig.breaker).toBe('halfOpen');
       expect(rig.claim().kind).toBe('claimed');
     },

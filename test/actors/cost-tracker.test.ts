@@ -46,7 +46,7 @@ class Rig {
   readonly ledger = new ScriptedLedger();
   readonly control: CostControl;
   isInjected = false;
-  readonly announced: string[] = [];
+  readonly announced: unknown[] = [];
   #incarnation = 0;
 
   constructor(ledger?: Ledger) {
@@ -54,8 +54,8 @@ class Rig {
       ledger: ledger ?? this.ledger,
       clock: this.clock,
       registry: this.registry,
-      announce: (name) => {
-        this.announced.push(name);
+      announce: (name, payload) => {
+        this.announced.push([name, payload]);
       },
       beforeEvent: (_id, { type }) => {
         if (!this.isInjected || type === 'xstate.init') return;
@@ -140,19 +140,6 @@ describe('the cost tracker', () => {
     expect(rig.clock.nowMs()).toBe(0);
   });
 
-  test('a ledger that fails for long is waited for with a bounded number of entries, and the loss of more is told', async () => {
-    const rig = new Rig();
-    rig.ledger.before = () => {
-      throw new SwitchgearError('store-unavailable', 'the disk is full');
-    };
-    for (let index = 0; index < 100_000; index++) rig.record(index);
-    expect(rig.announced).toEqual([]);
-    rig.record(100_000);
-    expect(rig.announced).toEqual(['store.failed']);
-    rig.ledger.before = () => {};
-    expect(await rig.recordCount()).toBe(100_000);
-  });
-
   test('a ledger that fails is tried again every second until it has everything', async () => {
     const rig = new Rig();
     let failures = 3;
@@ -210,15 +197,22 @@ describe('the cost tracker', () => {
     spoil(rig);
     rig.record(1);
     const asked = rig.control.summary({}).catch((error: unknown) => error);
-    expect(await rig.clock.waitFor(asked, 20_000)).toMatchObject({ code: 'store-unavailable' });
+    expect(await rig.clock.waitFor(asked, 20_000)).toMatchObject({
+      code: 'store-unavailable',
+      message: 'costs recorded lately could not be written within 10000 ms; they are kept, ask again later',
+    });
     expect(rig.clock.nowMs()).toBe(10_000);
   });
 
-  test('a summary that was answered leaves no timer behind', async () => {
+  test('a summary that was answered leaves nothing behind: no timer, and nobody to answer again', async () => {
     const rig = new Rig();
-    rig.record(1);
-    await rig.recordCount();
+    expect(rig.actor.read().context.waiting).toEqual([]);
+    for (const attempt of [1, 2, 3]) {
+      rig.record(attempt);
+      await rig.recordCount();
+    }
     expect(rig.clock.pendingTimers).toBe(0);
+    expect(rig.actor.read().context).toMatchObject({ waiting: [], pending: [], written: 3 });
   });
 
   test('an entry is charged once, though its tracker crashed between writing and hearing of it', async () => {
@@ -354,5 +348,31 @@ describe('the cost tracker', () => {
       }),
       propertyRuns(100),
     );
+  });
+
+  test('a ledger that fails for long is waited for with a bounded number of entries, and the loss of more is told', async () => {
+    const rig = new Rig();
+    rig.ledger.before = () => {
+      throw new SwitchgearError('store-unavailable', 'the disk is full');
+    };
+    // One request each: a hundred thousand attempts of one request is not what a ledger is made for.
+    const record = (index: number) => {
+      rig.control.record({ ...entry(1), requestId: `req_${index}` });
+    };
+    for (let index = 0; index < 100_000; index++) record(index);
+    expect(rig.announced).toEqual([]);
+    record(100_000);
+    expect(rig.announced).toEqual([
+      [
+        'store.failed',
+        {
+          requestId: 'req_100000',
+          operation: 'book',
+          message: '100000 ledger entries could not be written yet; this one is lost',
+        },
+      ],
+    ]);
+    rig.ledger.before = () => {};
+    expect(await rig.recordCount()).toBe(100_000);
   });
 });

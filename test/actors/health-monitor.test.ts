@@ -3,15 +3,16 @@ import { describe, expect, test } from 'vitest';
 import type { Actor } from '../../src/actors/actor.ts';
 import { type CheckResult, HealthControl, type HealthMachine } from '../../src/actors/health-monitor.ts';
 import { Registry } from '../../src/actors/registry.ts';
+import { FAILURE_POLICY } from '../../src/contract/failures.ts';
 import type { ProviderHealth } from '../../src/contract/state.ts';
-import { type Announced, ProviderRig } from '../support/provider-rig.ts';
+import { type Announced, ProviderRig, type RigOptions } from '../support/provider-rig.ts';
 
 const INTERVAL_MS = 30_000;
 
 /** The health monitor over one provider rig, whose clock it shares. */
 class Rig {
-  readonly provider = new ProviderRig();
-  readonly clock = this.provider.clock;
+  readonly provider: ProviderRig;
+  readonly clock: ProviderRig['clock'];
   readonly registry = new Registry();
   readonly announced: Announced[] = [];
   /** When each check began, on the monotonic clock. */
@@ -21,7 +22,9 @@ class Rig {
   isInjected = false;
   #incarnation = 0;
 
-  constructor() {
+  constructor(options: RigOptions = {}) {
+    this.provider = new ProviderRig(options);
+    this.clock = this.provider.clock;
     this.control = new HealthControl({
       clock: this.clock,
       registry: this.registry,
@@ -66,15 +69,22 @@ class Rig {
   }
 
   /** One attempt, as the path of a request tells breaker and monitor of it. */
-  attempt(kind: 'success' | 'upstream-error', latencyMs = 100): void {
+  attempt(kind: 'success' | 'upstream-error' | 'rate-limited', latencyMs = 100): void {
     this.provider.attempt(kind);
     const isSuccess = kind === 'success';
     this.control.observe({
       provider: 'upstream',
       isSuccess,
       latencyMs,
-      ...(!isSuccess && { error: { code: 'provider-error', message: 'it answered 500' } }),
+      ...(!isSuccess && { error: { code: FAILURE_POLICY[kind].code, message: 'it refused' } }),
     });
+  }
+
+  /** The labels it was said to change to, oldest first. */
+  get changes(): readonly string[] {
+    return this.announced.flatMap(({ name, payload }) =>
+      name === 'health.changed' && 'to' in payload ? [payload.to] : [],
+    );
   }
 
   /** A check that fails as the service makes it fail: the breaker is told too. */
@@ -126,7 +136,7 @@ describe('the health of a provider', () => {
     await rig.clock.advance(1_000);
     expect(rig.announced.filter(({ name }) => name === 'health.changed').map(({ payload }) => payload)).toEqual([
       { provider: 'upstream', from: 'unknown', to: 'healthy' },
-      { provider: 'upstream', from: 'healthy', to: 'unhealthy' },
+      { provider: 'upstream', from: 'healthy', to: 'unhealthy', reason: 'breaker-open' },
     ]);
   });
 
@@ -183,6 +193,116 @@ describe('the health of a provider', () => {
       expect(rig.health).toMatchObject({ status: 'healthy', uptimePercent: 100 });
     }
     expect(rig.checksAtMs).toEqual([]);
+  });
+});
+
+describe('a provider that answers 429', () => {
+  test('for a long time does not flap: it stays degraded while the gate is held and clears in turn', async () => {
+    const rig = new Rig();
+    rig.attempt('success');
+    await rig.clock.advance(1_000);
+    // Its gate holds for a second each time; it is asked again half a second after it cleared.
+    for (let count = 0; count < 200; count += 1) {
+      rig.attempt('rate-limited');
+      await rig.clock.advance(1_500);
+    }
+    expect(rig.changes).toEqual(['healthy', 'degraded']);
+    expect(rig.health).toMatchObject({ status: 'degraded', reason: 'rate-limited' });
+  });
+
+  test('and lets some calls through all the time does not flap either', async () => {
+    const rig = new Rig();
+    rig.attempt('success');
+    await rig.clock.advance(1_000);
+    for (let count = 0; count < 100; count += 1) {
+      rig.attempt('rate-limited');
+      await rig.clock.advance(1_500);
+      rig.attempt('success');
+      await rig.clock.advance(1_500);
+    }
+    expect(rig.changes).toEqual(['healthy', 'degraded']);
+  });
+
+  test('and is asked rarely stays degraded between two calls: that its gate cleared proves nothing', async () => {
+    const rig = new Rig();
+    rig.attempt('success');
+    await rig.clock.advance(1_000);
+    for (let count = 0; count < 5; count += 1) {
+      rig.attempt('rate-limited');
+      await rig.clock.advance(600_000);
+    }
+    expect(rig.changes).toEqual(['healthy', 'degraded']);
+  });
+
+  test('is healthy again once it has answered and an interval has passed without another 429, and not before', async () => {
+    const rig = new Rig();
+    rig.attempt('rate-limited');
+    await rig.clock.advance(1_000);
+    rig.attempt('success');
+    await rig.clock.advance(INTERVAL_MS - 1);
+    expect(rig.health.status).toBe('degraded');
+    await rig.clock.advance(2);
+    expect(rig.health.status).toBe('healthy');
+    const late = new Rig();
+    late.attempt('rate-limited');
+    await late.clock.advance(10 * INTERVAL_MS);
+    expect(late.health.status).toBe('degraded');
+    late.attempt('success');
+    expect(late.health.status).toBe('healthy');
+  });
+
+  test('and is then not asked at all is judged by its checks after an hour', async () => {
+    const rig = new Rig();
+    rig.attempt('rate-limited');
+    await rig.clock.advance(3_600_000);
+    expect(rig.health.status).toBe('degraded');
+    await rig.clock.advance(2_000);
+    expect(rig.health.status).toBe('healthy');
+  });
+
+  test('at one of two keys is not throttled: the other answers', async () => {
+    const credentials = ['a', 'b'].map((id) => ({ id, apiKey: `key-${id}` }));
+    const rig = new Rig({ config: { credentials } });
+    rig.attempt('success');
+    rig.attempt('rate-limited');
+    await rig.clock.advance(1_000);
+    expect(rig.health.status).toBe('healthy');
+    rig.attempt('rate-limited');
+    await rig.clock.advance(500);
+    expect(rig.health.status, 'the first key is free again').toBe('healthy');
+  });
+
+  test('is remembered by the next incarnation of the monitor', async () => {
+    const rig = new Rig();
+    rig.attempt('rate-limited');
+    await rig.clock.advance(5_000);
+    rig.restart();
+    await rig.clock.advance(5_000);
+    expect(rig.health.status).toBe('degraded');
+  });
+});
+
+describe('the time of the last judgement', () => {
+  test('is that of traffic where there was any, else that of the free check', async () => {
+    const rig = new Rig();
+    const keepBusy = async (untilMs: number) => {
+      while (rig.clock.nowMs() < untilMs) {
+        rig.attempt('success');
+        await rig.clock.advance(1_000);
+      }
+    };
+    await keepBusy(INTERVAL_MS - 1_000);
+    expect(rig.health.lastCheckAt).toBeUndefined();
+    const startMs = rig.clock.wallMs() - rig.clock.nowMs();
+    await keepBusy(INTERVAL_MS + 5_000);
+    expect(rig.health.lastCheckAt).toBe(startMs + INTERVAL_MS);
+    await keepBusy(3 * INTERVAL_MS + 5_000);
+    expect(rig.health.lastCheckAt).toBe(startMs + 3 * INTERVAL_MS);
+    expect(rig.checksAtMs).toEqual([]);
+    rig.answer = () => new Promise(() => {});
+    await rig.clock.advance(3 * INTERVAL_MS);
+    expect(rig.checksAtMs).toEqual([5 * INTERVAL_MS]);
+    expect(rig.health.lastCheckAt, 'a check that has not ended judged nothing').toBe(startMs + 4 * INTERVAL_MS);
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 
 import type { ProviderConfig } from '../../src/contract/config.ts';
 import { FAILURE_POLICY, type FailureKind } from '../../src/contract/failures.ts';
-import { LEASE_MS, OPEN_MS, ProviderRig } from '../support/provider-rig.ts';
+import { type Announced, LEASE_MS, OPEN_MS, ProviderRig } from '../support/provider-rig.ts';
 
 const kinds = Object.keys(FAILURE_POLICY) as FailureKind[]; // Its keys are exactly the kinds.
 
@@ -345,6 +345,21 @@ describe('the gate', () => {
     expect(rig.claim().kind).toBe('refused');
   });
 
+  test('tells whoever waits when it opens, also when it was held for longer meanwhile', async () => {
+    const rig = new ProviderRig();
+    const [first, second] = [rig.permit(), rig.permit()];
+    rig.report(first, 'rate-limited', { holdMs: 5_000 });
+    rig.report(second, 'rate-limited', { holdMs: 20_000 });
+    const admissions: string[] = [];
+    rig.control.onChange(() => {
+      admissions.push(rig.control.admission('model-1').kind);
+    });
+    await rig.clock.advance(19_999);
+    expect(admissions).not.toContain('ready');
+    await rig.clock.advance(1);
+    expect(admissions).toContain('ready');
+  });
+
   test('tells whoever waits when it opens', async () => {
     const rig = new ProviderRig();
     rig.attempt('rate-limited', { holdMs: 5_000 });
@@ -433,6 +448,15 @@ describe('credentials', () => {
     },
   );
 
+  test('what says nothing of the key neither adds to a row of refusals nor ends it', () => {
+    const rig = new ProviderRig();
+    for (const kind of ['unauthorized', 'abandoned', 'overloaded', 'rate-limited'] as const)
+      rig.attempt(kind, { holdMs: 0 });
+    expect(rig.state.credentials[0]?.state).toBe('usable');
+    rig.attempt('unauthorized');
+    expect(rig.state.credentials[0]?.state).toBe('disabled');
+  });
+
   test('one exhausted key leaves the other in use', () => {
     const rig = new ProviderRig({ config: twoKeys });
     rig.attempt('quota-exhausted');
@@ -476,6 +500,40 @@ describe('quarantine', () => {
       await rig.clock.advance(60_000);
     }
     expect(Object.keys(rig.actor.read().context.quarantine).length).toBeLessThanOrEqual(11);
+  });
+
+  test('is of many models at once, each until its own time', async () => {
+    const rig = new ProviderRig();
+    for (const model of ['missing-1', 'missing-2', 'missing-3']) {
+      rig.attempt('model-not-found', { model });
+      await rig.clock.advance(60_000);
+    }
+    expect(rig.state.quarantinedModels).toEqual(['missing-1', 'missing-2', 'missing-3']);
+    await rig.clock.advance(420_000);
+    expect(rig.state.quarantinedModels).toEqual(['missing-2', 'missing-3']);
+  });
+
+  test('begins again for a model that is still not known, and is then the youngest', async () => {
+    const rig = new ProviderRig();
+    const late = rig.permit({ model: 'missing-1' });
+    rig.attempt('model-not-found', { model: 'missing-1' });
+    rig.attempt('model-not-found', { model: 'missing-2' });
+    await rig.clock.advance(300_000);
+    rig.report(late, 'model-not-found', { model: 'missing-1' });
+    expect(rig.state.quarantinedModels).toEqual(['missing-2', 'missing-1']);
+    await rig.clock.advance(300_000);
+    expect(rig.state.quarantinedModels).toEqual(['missing-1']);
+  });
+
+  test('is remembered of the last thousand models that callers made up, and of no more', () => {
+    const rig = new ProviderRig();
+    for (let count = 0; count < 1_001; count += 1) rig.attempt('model-not-found', { model: `missing-${count}` });
+    const { quarantinedModels } = rig.state;
+    expect([quarantinedModels.length, quarantinedModels[0], quarantinedModels.at(-1)]).toEqual([
+      1_000,
+      'missing-1',
+      'missing-1000',
+    ]);
   });
 
   test('models named like properties of objects are models', () => {
@@ -565,6 +623,32 @@ describe('a change of config', () => {
     expect(concurrencyOf(16)).toBe(1);
   });
 
+  test('takes slots away from a ramp only where it has more of them than there are now', async () => {
+    const rig = new ProviderRig({ config: { concurrency: 8 } });
+    await rig.openAndWait();
+    rig.close();
+    rig.attempts(10, 'success');
+    expect(rig.state.concurrency.limit).toBe(5);
+    const limitUnder = (concurrency: number) => {
+      rig.control.configure({ ...rig.control.config, concurrency });
+      return rig.state.concurrency.limit;
+    };
+    expect([limitUnder(7), limitUnder(6), limitUnder(4)]).toEqual([5, 5, 4]);
+  });
+
+  test('of the window keeps every permit, and forgets only that it was overdue', async () => {
+    const rig = new ProviderRig();
+    const permits = [rig.permit(), rig.permit()];
+    for (const permit of permits) rig.control.overdue(permit);
+    const { config } = rig.control;
+    rig.control.configure({ ...config, breaker: { ...config.breaker, windowMs: 61_000 } });
+    expect([...rig.actor.read().context.permits]).toEqual(
+      permits.map((permit) => [permit.id, { ...permit, overdue: undefined }]),
+    );
+    for (const permit of permits) rig.control.overdue(permit);
+    expect(rig.state.breaker.failureCount).toBe(2);
+  });
+
   test('a key that stays keeps its gate and its block, a new one starts clean', () => {
     const rig = new ProviderRig({ config: twoKeys });
     rig.attempt('rate-limited', { holdMs: 60_000 });
@@ -602,6 +686,126 @@ describe('a change of config', () => {
     expect(rig.state.breaker.failureCount).toBe(0);
     rig.report(permit, 'upstream-error');
     expect(rig.state.breaker.failureCount).toBe(1);
+  });
+});
+
+describe('what is told', () => {
+  test('of a breaker is who opened, why and for how long, and every change after that', async () => {
+    const rig = new ProviderRig();
+    rig.open();
+    const openMs = () => Math.round(rig.actor.read().context.openUntilMs - rig.clock.nowMs());
+    const expected: Announced[] = [
+      {
+        name: 'breaker.opened',
+        payload: { provider: 'upstream', reason: '5 calls in a row failed', openMs: openMs() },
+      },
+      { name: 'breaker.halfOpened', payload: { provider: 'upstream' } },
+    ];
+    rig.permit({ isForced: true });
+    expect(rig.announced).toEqual(expected);
+    await rig.clock.advance(LEASE_MS);
+    expected.push({
+      name: 'breaker.opened',
+      payload: { provider: 'upstream', reason: 'the probe did not end within its lease', openMs: openMs() },
+    });
+    expect(rig.announced).toEqual(expected);
+    expect(rig.state.breaker).toMatchObject({
+      lastError: 'the probe did not end within its lease',
+      lastFailureAt: rig.clock.wallMs(),
+    });
+    await rig.halfOpen();
+    rig.attempt('upstream-error');
+    expected.push(
+      { name: 'breaker.halfOpened', payload: { provider: 'upstream' } },
+      { name: 'breaker.opened', payload: { provider: 'upstream', reason: 'the probe failed', openMs: openMs() } },
+    );
+    await rig.halfOpen();
+    rig.close();
+    expected.push(
+      { name: 'breaker.halfOpened', payload: { provider: 'upstream' } },
+      { name: 'breaker.closed', payload: { provider: 'upstream' } },
+    );
+    expect(rig.announced).toEqual(expected);
+  });
+
+  test('of a gate is whose it is and how long it holds, and nothing of one that does not hold', () => {
+    const rig = new ProviderRig({ config: twoKeys });
+    rig.attempt('rate-limited', { holdMs: 0 });
+    expect(rig.announced).toEqual([]);
+    rig.attempt('rate-limited', { holdMs: 1_234.5 });
+    expect(rig.announced).toEqual([
+      { name: 'gate.held', payload: { provider: 'upstream', credential: 'upstream#1', forMs: 1_235 } },
+    ]);
+  });
+
+  test('of a key is each time it is taken out, once, and which one', async () => {
+    const rig = new ProviderRig({ config: twoKeys });
+    const permits = [rig.permit(), rig.permit()];
+    for (const permit of permits) rig.report(permit, 'quota-exhausted', { exhaustedMs: 60_000 });
+    const told = { provider: 'upstream', credential: 'upstream#1', reason: 'quota-exhausted' };
+    expect(rig.announced.map(({ payload }) => payload)).toEqual([told]);
+    await rig.clock.advance(60_000);
+    rig.attempt('quota-exhausted', { exhaustedMs: 60_000 });
+    expect(rig.announced.map(({ payload }) => payload)).toEqual([told, told]);
+  });
+});
+
+describe('the regions of the machine', () => {
+  test('follow the gate: held while no key can be used yet, clear again at its moment', async () => {
+    const rig = new ProviderRig({ config: twoKeys });
+    const gate = () => rig.actor.read().value.gate;
+    expect(gate()).toBe('clear');
+    rig.attempt('rate-limited', { holdMs: 10_000 });
+    expect(gate()).toBe('clear');
+    rig.attempt('rate-limited', { holdMs: 5_000 });
+    expect(gate()).toBe('held');
+    await rig.clock.advance(4_999);
+    expect(gate()).toBe('held');
+    await rig.clock.advance(1);
+    expect(gate()).toBe('clear');
+  });
+
+  test('follow the keys: unusable while an operator has to act on every one of them', async () => {
+    const rig = new ProviderRig({ config: twoKeys });
+    const credentials = () => rig.actor.read().value.credentials;
+    rig.attempt('quota-exhausted');
+    expect(credentials()).toBe('usable');
+    rig.attempt('quota-exhausted', { exhaustedMs: 60_000 });
+    expect(credentials()).toBe('usable');
+    await rig.clock.advance(60_000);
+    rig.attempt('quota-exhausted');
+    expect(credentials()).toBe('unusable');
+    rig.control.resetCredentials();
+    expect(credentials()).toBe('usable');
+  });
+});
+
+describe('a report that is not expected', () => {
+  test('a second one of the same attempt counts neither again nor for the ramp, and crashes nobody', async () => {
+    const rig = new ProviderRig();
+    await rig.openAndWait();
+    rig.close();
+    const [good, bad] = [rig.permit(), rig.permit()];
+    for (let count = 0; count < 3; count += 1) rig.report(good, 'success');
+    for (let count = 0; count < 3; count += 1) rig.report(bad, 'upstream-error');
+    rig.control.overdue(bad);
+    expect(rig.state).toMatchObject({
+      breaker: { successCount: 1, failureCount: 1 },
+      concurrency: { limit: 2, inFlight: 0 },
+    });
+    expect(rig.exits).toEqual([]);
+  });
+
+  test('a failure in the middle of a round of successes begins the round again', async () => {
+    const rig = new ProviderRig({ config: { concurrency: 8 } });
+    await rig.openAndWait();
+    rig.close();
+    rig.attempts(2, 'success');
+    rig.attempt('upstream-error');
+    rig.attempt('success');
+    expect(rig.state.concurrency.limit).toBe(2);
+    rig.attempt('success');
+    expect(rig.state.concurrency.limit).toBe(3);
   });
 });
 

@@ -58,7 +58,7 @@ describe('the service actor', () => {
     const plan = await rig.control.route(() => question('smart'), calm);
     expect(plan).toMatchObject({
       kind: 'fail',
-      code: 'providers-unavailable',
+      code: 'unknown-model',
       message: expect.stringContaining('smart'),
     });
   });

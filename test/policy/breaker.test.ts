@@ -39,6 +39,8 @@ describe('rule B', () => {
   test('says how many calls failed, for people', () => {
     expect(tripReason(windowOf('sfsfsfsfsf'), config)).toBe('5 of 10 calls failed within 60000 ms');
     expect(tripReason(windowOf('fffff'), config)).toBe('5 calls in a row failed');
+    const manyInRow = windowOf(`${'s'.repeat(20)}${'f'.repeat(10)}`);
+    expect(tripReason(manyInRow, config)).toBe('10 calls in a row failed');
   });
 
   test('each number of the rule comes from the config', () => {
@@ -47,6 +49,12 @@ describe('rule B', () => {
     expect(tripReason(windowOf('sssf'), strict)).toBeDefined();
     expect(tripReason(windowOf('ff'), strict)).toBeUndefined();
     expect(tripReason(windowOf('fff'), strict)).toBeDefined();
+  });
+
+  test('five in a row are enough below the minimum of calls, and not at it', () => {
+    const patient = { ...config, failureRate: 0.9 };
+    expect(tripReason(windowOf('ssssfffff'), patient)).toBe('5 calls in a row failed');
+    expect(tripReason(windowOf('sssssfffff'), patient)).toBeUndefined();
   });
 
   test('nine failures, an idle hour and one failure do not open a breaker whose window is a minute', () => {

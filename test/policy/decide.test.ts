@@ -58,9 +58,9 @@ const FIRST: Readonly<Record<FailureKind, readonly [Decision, Decision, Decision
 describe('after a first failure', () => {
   test.each(kinds)('%s: the same target, the next candidate or the end, as the failure table says', (kind) => {
     const [withOther, alone, withKey] = FIRST[kind];
-    expect(decide(failed(kind))).toEqual(withOther);
-    expect(decide(failed(kind, { hasOtherCandidate: false }))).toEqual(alone);
-    expect(decide(failed(kind, { hasOtherCredential: true }))).toEqual(withKey);
+    expect(decide(failed(kind))).toStrictEqual(withOther);
+    expect(decide(failed(kind, { hasOtherCandidate: false }))).toStrictEqual(alone);
+    expect(decide(failed(kind, { hasOtherCredential: true }))).toStrictEqual(withKey);
   });
 
   test.each(kinds)('%s: never a second answer glued to what a live or whole caller has already read', (kind) => {
@@ -165,5 +165,31 @@ describe('a 429', () => {
 
   test('of one key costs no wait and no retry while another key is free', () => {
     expect(decide(failed('rate-limited', { hasOtherCredential: true }, { retryAfterMs: 3_600_000 }))).toEqual(otherKey);
+  });
+});
+
+describe('a request that may begin another round', () => {
+  const alone = { hasOtherCandidate: false, canRest: true };
+
+  test.each([
+    ['waits here for a short Retry-After of a transient failure', 'overloaded', 5_000, retry(5_000)],
+    ['rests instead of waiting here for a longer one', 'overloaded', 5_001, next],
+    ['waits here for a short Retry-After of a 429', 'rate-limited', 5_000, retry(5_000)],
+    ['rests instead of waiting here for a longer one of a 429', 'rate-limited', 5_001, next],
+  ] as const)('%s', (_name, kind, retryAfterMs, expected) => {
+    expect(decide(failed(kind, alone, { retryAfterMs }))).toEqual(expected);
+  });
+
+  test('rests after the second 429 without a Retry-After', () => {
+    expect(decide(failed('rate-limited', { ...alone, attemptsHere: 1 }))).toEqual(retry(750));
+    expect(decide(failed('rate-limited', { ...alone, attemptsHere: 2 }))).toEqual(next);
+  });
+
+  test('gives up when what is left of its time is too short even for a short wait', () => {
+    const short = { ...alone, remainingMs: 3_000 };
+    expect(decide(failed('upstream-error', short, { retryAfterMs: 3_000 }))).toEqual({
+      kind: 'give-up',
+      retryAfterMs: 3_000,
+    });
   });
 });

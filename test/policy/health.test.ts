@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import type { HealthLabel, ProviderState } from '../../src/contract/state.ts';
+import type { HealthLabel, HealthReason, ProviderState } from '../../src/contract/state.ts';
 import {
   appendSegment,
   type HealthEvidence,
@@ -35,8 +35,8 @@ const state = (
   ...changes,
 });
 
-const nothing: HealthEvidence = { hasEvidence: false, lastCheckPassed: undefined };
-const seen: HealthEvidence = { hasEvidence: true, lastCheckPassed: undefined };
+const nothing: HealthEvidence = { hasEvidence: false, lastCheckPassed: undefined, isThrottled: false };
+const seen: HealthEvidence = { ...nothing, hasEvidence: true };
 const counts = (failureCount: number, successCount: number) => ({ failureCount, successCount });
 
 describe('the label of a provider', () => {
@@ -73,33 +73,49 @@ describe('the label of a provider', () => {
       seen,
       'healthy',
     ],
+    ['throttled a moment ago and answering', state({}, counts(0, 10)), { ...seen, isThrottled: true }, 'degraded'],
+    ['throttled a moment ago and open', state({}, { state: 'open' }), { ...seen, isThrottled: true }, 'unhealthy'],
     ['open and gated', state({ gate: 'held' }, { state: 'open' }), seen, 'unhealthy'],
-    [
-      'the last check failed and there was no traffic',
-      state(),
-      { hasEvidence: true, lastCheckPassed: false },
-      'degraded',
-    ],
+    ['the last check failed and there was no traffic', state(), { ...seen, lastCheckPassed: false }, 'degraded'],
     [
       'the last check failed and calls succeed',
       state({}, counts(0, 3)),
-      { hasEvidence: true, lastCheckPassed: false },
+      { ...seen, lastCheckPassed: false },
       'healthy',
     ],
-    ['the last check passed', state(), { hasEvidence: true, lastCheckPassed: true }, 'healthy'],
+    ['the last check passed', state(), { ...seen, lastCheckPassed: true }, 'healthy'],
     [
       'the last check passed and the breaker is open',
       state({}, { state: 'open' }),
-      { hasEvidence: true, lastCheckPassed: true },
+      { ...seen, lastCheckPassed: true },
       'unhealthy',
     ],
   ])('when %s', (_name, provider, evidence, label) => {
-    expect(judgeHealth(provider, evidence)).toBe(label);
+    expect(judgeHealth(provider, evidence).label).toBe(label);
   });
 });
 
 const segmentsOf = (...changes: readonly (readonly [HealthLabel, number])[]): readonly HealthSegment[] =>
   changes.reduce<readonly HealthSegment[]>((segments, [label, atMs]) => appendSegment(segments, label, atMs), []);
+
+describe('the reason of a label', () => {
+  test.each<[string, ProviderState, HealthEvidence, HealthReason | undefined]>([
+    ['nothing was seen', state(), nothing, undefined],
+    ['all is well', state({}, counts(0, 10)), seen, undefined],
+    ['given up', state({ isDown: true }), seen, 'down'],
+    ['suspended', state({ isSuspended: true }), seen, 'suspended'],
+    ['open', state({}, { state: 'open' }), seen, 'breaker-open'],
+    ['half-open', state({}, { state: 'halfOpen' }), seen, 'breaker-half-open'],
+    ['without a key', state({ credentials: [{ id: 'a#1', state: 'exhausted' }] }), seen, 'no-usable-key'],
+    ['gated', state({ gate: 'held' }), seen, 'rate-limited'],
+    ['gated a moment ago', state({}, counts(0, 10)), { ...seen, isThrottled: true }, 'rate-limited'],
+    ['failing', state({}, counts(1, 9)), seen, 'failing'],
+    ['unreachable for its last check', state(), { ...seen, lastCheckPassed: false }, 'check-failed'],
+    ['given up with an open breaker', state({ isDown: true }, { state: 'open' }), seen, 'down'],
+  ])('when it is %s', (_name, provider, evidence, reason) => {
+    expect(judgeHealth(provider, evidence).reason).toBe(reason);
+  });
+});
 
 describe('uptime', () => {
   test('is unknown while nothing was seen', () => {

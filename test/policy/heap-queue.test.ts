@@ -1,8 +1,10 @@
+import assert from 'node:assert/strict';
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { compareKeys, type QueueKey } from '../../src/policy/order.ts';
-import { HeapQueue } from '../../src/runtime/heap-queue.ts';
+import { HeapQueue, type LaneAddOptions } from '../../src/runtime/heap-queue.ts';
 import { propertyRuns } from '../support/properties.ts';
 
 interface Entry {
@@ -29,13 +31,16 @@ const drain = async (queue: HeapQueue): Promise<unknown[]> => {
 
 type Step =
   | { readonly type: 'enqueue'; readonly keyMs: number }
-  | { readonly type: 'dequeue' }
+  | { readonly type: 'dequeue' | 'remove.unknown' | 'remove.left' }
   | { readonly type: 'remove'; readonly pick: number };
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     { weight: 4, arbitrary: fc.record({ type: fc.constant('enqueue' as const), keyMs: fc.nat(20) }) },
-    { weight: 1, arbitrary: fc.constant<Step>({ type: 'dequeue' }) },
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom<Step>({ type: 'dequeue' }, { type: 'remove.unknown' }, { type: 'remove.left' }),
+    },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('remove' as const), pick: fc.nat() }) },
   ),
   { maxLength: 150, size: 'max' },
@@ -47,6 +52,7 @@ describe('the heap of a lane', () => {
       fc.asyncProperty(steps, async (sequence) => {
         const queue = new HeapQueue();
         let sorted: Entry[] = [];
+        const gone: string[] = [];
         for (const [index, step] of sequence.entries()) {
           switch (step.type) {
             case 'enqueue': {
@@ -56,19 +62,28 @@ describe('the heap of a lane', () => {
               break;
             }
             case 'dequeue':
-              expect(await queue.dequeue()?.()).toBe(sorted.shift()?.id);
+              gone.push(sorted[0]?.id ?? 'nobody');
+              assert.equal(await queue.dequeue()?.(), sorted.shift()?.id);
               break;
             case 'remove': {
               const [removed] = sorted.splice(step.pick % Math.max(1, sorted.length), 1);
-              queue.remove(removed?.id ?? 'nobody');
+              if (removed === undefined) break;
+              gone.push(removed.id);
+              queue.remove(removed.id);
+              break;
             }
+            case 'remove.unknown':
+              queue.remove('nobody');
+              break;
+            case 'remove.left':
+              for (const id of gone) queue.remove(id);
           }
-          expect(queue.size).toBe(sorted.length);
+          assert.equal(queue.size, sorted.length);
         }
-        expect(queue.filter()).toHaveLength(sorted.length);
+        expect(new Set(queue.filter())).toEqual(new Set(sorted.map(({ run }) => run)));
         expect(await drain(queue)).toEqual(sorted.map((entry) => entry.id));
       }),
-      propertyRuns(300),
+      propertyRuns(1_000),
     );
   });
 
@@ -83,24 +98,32 @@ describe('the heap of a lane', () => {
     expect(await drain(queue)).toEqual(['request-2', 'request-1']);
   });
 
-  test('refuses what has no key, and keys that would change in place', () => {
+  test.each<[string, Partial<LaneAddOptions> | undefined]>([
+    ['neither id nor key', undefined],
+    ['no id', { key: { keyMs: 0, sequence: 0 } }],
+    ['no key', { id: 'request-0' }],
+  ])('refuses a task with %s, and keeps nothing of it', (_name, options) => {
     const queue = new HeapQueue();
     expect(() => {
-      queue.enqueue(async () => undefined);
+      queue.enqueue(async () => undefined, options);
     }).toThrow('expected a lane task to have an id and a key');
+    expect(queue.size).toBe(0);
+  });
+
+  test('refuses keys that would change in place: whoever waits is not moved by those who ask', () => {
     expect(() => {
-      queue.setPriority();
+      new HeapQueue().setPriority();
     }).toThrow('to stay as it was enqueued');
   });
 
-  test('50,000 waiting tasks, every second one cancelled, take well under a second', () => {
+  test('50,000 waiting tasks, every second one cancelled, are no work to speak of', () => {
     const queue = new HeapQueue();
     const startedAtMs = performance.now();
     for (let index = 0; index < 50_000; index += 1) enqueue(queue, createEntry((index * 7_919) % 50_000, index));
     for (let index = 0; index < 50_000; index += 2) queue.remove(`request-${index}`);
     for (let index = 0; index < 25_000; index += 1) queue.dequeue();
     expect(queue.size).toBe(0);
-    // O(n) per removal would take some 10 s here.
-    expect(performance.now() - startedAtMs).toBeLessThan(2_000);
+    // Some 0.3 s on a quiet machine, and 10 s if a removal were O(n).
+    expect(performance.now() - startedAtMs).toBeLessThan(5_000);
   });
 });

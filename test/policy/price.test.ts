@@ -16,6 +16,7 @@ import {
   nanosPerMillionTokens,
   rateAt,
 } from '../../src/policy/price.ts';
+import { propertyRuns } from '../support/properties.ts';
 
 const rate = (usd: number, ...tiers: (readonly [number, number])[]): Rate => ({
   nanosPerMillionTokens: nanosPerMillionTokens(usd),
@@ -102,6 +103,17 @@ describe('the cost of an answer', () => {
     expect(
       costNanos({ inputTokens: 0, outputTokens: 300, reasoningTokens: 200 }, { ...gpt41, reasoning: rate(3) }),
     ).toBe(100 * 8000 + 200 * 3000);
+  });
+
+  test('does not look at a count of reasoning that has no price of its own', () => {
+    for (const reasoningTokens of [0, 5, 6, Number.NaN])
+      expect(costNanos({ inputTokens: 0, outputTokens: 5, reasoningTokens }, gpt41)).toBe(5 * 8000);
+  });
+
+  test('is unknown for more reasoning than output where reasoning has its price', () => {
+    const price = { ...gpt41, reasoning: rate(3) };
+    expect(costNanos({ inputTokens: 0, outputTokens: 5, reasoningTokens: 5 }, price)).toBe(5 * 3000);
+    expect(costNanos({ inputTokens: 0, outputTokens: 5, reasoningTokens: 6 }, price)).toBeUndefined();
   });
 
   test('adds a fee per request', () => {
@@ -199,6 +211,7 @@ describe('for any usage and price', () => {
         expect(tokens(['reasoning', 'output'])).toBe(usage.outputTokens);
         expect(new Set(buckets.map(({ name }) => name)).size).toBe(6);
       }),
+      propertyRuns(300),
     );
   });
 
@@ -214,6 +227,7 @@ describe('for any usage and price', () => {
         const difference = BigInt(nanos ?? -1) * 1_000_000n - exact;
         expect(difference > -500_000n && difference <= 500_000n).toBe(true);
       }),
+      propertyRuns(300),
     );
   });
 
@@ -232,6 +246,7 @@ describe('for any usage and price', () => {
           costNanos(usage, price) ?? Number.POSITIVE_INFINITY,
         );
       }),
+      propertyRuns(300),
     );
   });
 });
@@ -247,6 +262,7 @@ describe('rates', () => {
         fc.integer({ min: 0, max: 10 ** 15 }),
         (nanos) => nanosPerMillionTokens(Number(`${nanos}e-9`)) === nanos,
       ),
+      propertyRuns(300),
     );
   });
 

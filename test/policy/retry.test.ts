@@ -1,12 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
+import type { FailureKind } from '../../src/contract/failures.ts';
 import {
   backoffMs,
   chargeFailover,
   createRetryBucket,
   creditFirstAttempt,
+  gateHoldMs,
   payForRetry,
+  returnRetry,
   throttleMs,
 } from '../../src/policy/retry.ts';
 import { propertyRuns } from '../support/properties.ts';
@@ -59,6 +62,23 @@ describe('the wait after a 429', () => {
   });
 });
 
+describe('the gate after a failure', () => {
+  test.each<[FailureKind, number | undefined, number | undefined]>([
+    ['rate-limited', undefined, 1_500],
+    ['rate-limited', 0, 1_500],
+    ['rate-limited', 61_000, 61_000],
+    ['overloaded', 61_000, 61_000],
+    ['upstream-error', 100, 100],
+    ['upstream-error', undefined, undefined],
+    ['silent', 61_000, undefined],
+    ['quota-exhausted', 61_000, undefined],
+    ['invalid-request', 61_000, undefined],
+  ])('of kind %s with Retry-After %s holds for %s ms', (kind, retryAfterMs, holdMs) => {
+    const failure = { kind, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+    expect(gateHoldMs(failure, 1, 0.5)).toBe(holdMs);
+  });
+});
+
 describe('the retry bucket', () => {
   /** How many retries can be paid for at `nowMs`. */
   const affordable = (start: ReturnType<typeof createRetryBucket>, nowMs: number): number => {
@@ -78,7 +98,7 @@ describe('the retry bucket', () => {
     let bucket = { tokens: 0, refilledAtMs: 0 };
     for (let index = 0; index < 4; index += 1) bucket = creditFirstAttempt(bucket, 0);
     expect(affordable(bucket, 0)).toBe(0);
-    expect(affordable(creditFirstAttempt(creditFirstAttempt(bucket, 0), 0), 0)).toBe(1);
+    expect(affordable(creditFirstAttempt(bucket, 0), 0)).toBe(1);
   });
 
   test('earns one retry every ten seconds, so that a quiet provider is retried at all', () => {
@@ -101,11 +121,22 @@ describe('the retry bucket', () => {
     expect(affordable(bucket, 10_000)).toBe(1);
   });
 
+  test('what was paid for is returned whole, and a full bucket takes no more', () => {
+    const paid = payForRetry(createRetryBucket(0), 0).bucket;
+    expect(affordable(returnRetry(paid, 0), 0)).toBe(20);
+    expect(affordable(returnRetry(createRetryBucket(0), 0), 0)).toBe(20);
+    expect(affordable(returnRetry({ tokens: 0, refilledAtMs: 0 }, 10_000), 10_000)).toBe(2);
+  });
+
   test('a refused retry costs nothing, and does not lose the fraction that was earned', () => {
     let bucket = { tokens: 0, refilledAtMs: 0 };
-    for (let nowMs = 0; nowMs <= 10_000; nowMs += 100) bucket = payForRetry(bucket, nowMs).bucket;
-    // A hundredth per look, added up; the last look paid for the one retry.
-    expect(bucket.tokens).toBeLessThan(0.02);
+    const paidAtMs: number[] = [];
+    for (let nowMs = 0; nowMs <= 20_000; nowMs += 100) {
+      const paid = payForRetry(bucket, nowMs);
+      ({ bucket } = paid);
+      if (paid.isPaid) paidAtMs.push(nowMs);
+    }
+    expect(paidAtMs).toEqual([10_000, 20_000]);
   });
 
   test('a clock that was read a moment earlier takes nothing away', () => {

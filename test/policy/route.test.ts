@@ -119,10 +119,22 @@ describe('the route', () => {
 });
 
 describe('where nothing can help', () => {
-  test('no candidate at all says what to do', () => {
+  test('no candidate at all is no outage: nobody offers the model, and the message says what to do', () => {
     const plan = planRoute(question([]));
-    expect(plan).toMatchObject({ kind: 'fail', code: 'providers-unavailable' });
+    expect(plan).toMatchObject({ kind: 'fail', code: 'unknown-model', param: 'model' });
     expect(plan.kind === 'fail' && plan.message).toContain('set an API key or enable one');
+  });
+
+  test('candidates that are all left out of the config are no outage: waiting does not help', () => {
+    const leftOut: Admission = { kind: 'never', reason: 'left out: its key is empty', isLeftOut: true };
+    for (const canWaitForRecovery of [false, true]) {
+      const plan = planRoute(question([leftOut, leftOut], { canWaitForRecovery }));
+      expect(plan).toMatchObject({ kind: 'fail', code: 'unknown-model', param: 'model' });
+      expect(plan.kind === 'fail' && plan.message).toBe(
+        'no provider of smart is active (a: left out: its key is empty; b: left out: its key is empty): set an API key or enable one and reload, or ask for another model',
+      );
+      expect(planned([leftOut, never], { canWaitForRecovery })).toBe('fail providers-unavailable');
+    }
   });
 
   test('candidates that are all down fail at once, also for an async request', () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { LedgerEntry, LedgerQuery } from '../../src/contract/records.ts';
 import { MemoryLedger, type MemoryLedgerOptions } from '../../src/stores/memory-ledger.ts';
+import { propertyRuns } from '../support/properties.ts';
 
 const dayMs = 86_400_000;
 const startMs = Date.UTC(2026, 10, 21);
@@ -175,7 +176,9 @@ describe('a query', () => {
     ['Dates', { since: new Date(2000), until: new Date(3000) }, 1],
     ['ISO times', { since: '1970-01-01T00:00:02Z', until: '1970-01-01T00:00:03.000Z' }, 1],
     ['an ISO time with an offset', { since: '1970-01-01T01:00:02+01:00' }, 2],
-    ['an ISO time without a zone, which is UTC', { since: '1970-01-01T00:00:02' }, 2],
+    ['an ISO time without a zone, which is UTC wherever the process runs', { since: '1970-01-01T00:00:02' }, 2],
+    ['an ISO time without seconds', { since: '1970-01-01T00:00', until: '1970-01-01T00:01Z' }, 3],
+    ['the first and the last moment there is', { since: -8.64e15, until: 8.64e15 }, 3],
     ['an ISO day', { since: '1970-01-01' }, 3],
     ['a provider', { provider: 'anthropic' }, 1],
     ['a model', { model: 'gpt-4.1' }, 2],
@@ -198,7 +201,12 @@ describe('a query', () => {
     [{ since: '1' }, 'since'],
     [{ since: '2026-02-30' }, 'since'],
     [{ since: '2026-13-01' }, 'since'],
+    [{ since: '2026-01-00' }, 'since'],
     [{ since: '2026-01-01T25:00Z' }, 'since'],
+    [{ since: 'on 2026-01-01' }, 'since'],
+    [{ since: '2026-01-01T00:00Z or so' }, 'since'],
+    [{ until: 8.64e15 + 1 }, 'until'],
+    [{ until: -8.64e15 - 1 }, 'until'],
     [{ until: Number.NaN }, 'until'],
     [{ until: Number.POSITIVE_INFINITY }, 'until'],
     [{ until: new Date('nothing') }, 'until'],
@@ -213,13 +221,27 @@ describe('a query', () => {
     });
   });
 
-  test('with values of other types, as callers without types send them, is refused, too', async () => {
-    for (const since of [{}, [], true, null]) {
-      // True: exactly what the types forbid is tried.
-      await expect(new MemoryLedger().summary({ since } as unknown as LedgerQuery, nowMs)).rejects.toMatchObject({
-        code: 'invalid-request',
-      });
-    }
+  test.each<[unknown, string]>([
+    ['yesterday', 'yesterday'],
+    ['x'.repeat(100), 'x'.repeat(60)],
+    [Number.NaN, 'NaN'],
+    [new Date('nothing'), 'an invalid Date'],
+    [{}, 'an object'],
+    [[], 'an object'],
+    [null, 'an object'],
+    [true, 'true'],
+  ])('since %j, also of a type that is forbidden, is refused in words', async (since, found) => {
+    // True: what the types forbid is tried on purpose.
+    await expect(new MemoryLedger().summary({ since } as LedgerQuery, nowMs)).rejects.toMatchObject({
+      code: 'invalid-request',
+      message: `expected since to be epoch ms, a Date or an ISO 8601 string, got: ${found}`,
+    });
+  });
+
+  test('that ends before it begins is refused with both moments', async () => {
+    await expect(new MemoryLedger().summary({ since: 1, until: 0 }, nowMs)).rejects.toMatchObject({
+      message: 'expected since to be before until, got: 1970-01-01T00:00:00.001Z and 1970-01-01T00:00:00.000Z',
+    });
   });
 });
 
@@ -267,6 +289,28 @@ describe('folding', () => {
       averageCostPerRequest: money(1000),
       timeRange: { start: startMs, end: startMs },
     });
+  });
+
+  test('leaves a request whole as long as one of its attempts is young', async () => {
+    const ledger = await ledgerOf([entry(), entry({ attempt: 2, at: startMs + dayMs })], { retainDays: 1 });
+    await ledger.summary({}, startMs + 2 * dayMs);
+    expect(await ledger.entriesFor('req_1')).toHaveLength(2);
+    await ledger.summary({}, startMs + 2 * dayMs + 1);
+    expect(await ledger.entriesFor('req_1')).toHaveLength(0);
+  });
+
+  test('remembers what was folded for as many requests as there may be entries, and for no more', async () => {
+    const ids = ['a', 'b', 'c', 'd', 'e'];
+    const repeated = async (requestId: string) => {
+      const ledger = await ledgerOf(
+        ids.map((id) => entry({ requestId: id })),
+        { entriesMax: 2 },
+      );
+      await ledger.append([entry({ requestId })]);
+      return (await ledger.summary({}, nowMs)).recordCount;
+    };
+    // Of five, d and e are open, b and c folded and remembered, a folded and forgotten.
+    expect(await Promise.all(ids.map(repeated))).toEqual([6, 5, 5, 5, 5]);
   });
 
   test('also happens while entries arrive, without anybody asking for a summary', async () => {
@@ -328,7 +372,7 @@ describe('folding', () => {
         await Promise.all([open.append(drawn), folded.append(drawn)]);
         expect(await folded.summary(query, later)).toEqual(await open.summary(query, later));
       }),
-      { numRuns: 300 },
+      propertyRuns(300),
     );
   });
 
@@ -344,7 +388,7 @@ describe('folding', () => {
         if (entriesMax >= 10) expect(actual).toEqual(expected);
         else expect(actual.recordCount).toBeGreaterThanOrEqual(expected.recordCount);
       }),
-      { numRuns: 200 },
+      propertyRuns(200),
     );
   });
 

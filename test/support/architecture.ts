@@ -125,6 +125,14 @@ export const ROWS: readonly Row[] = [
     reason: 'a config is read and judged, by what is known of models, before anything of the service exists',
   },
   {
+    name: 'build adapters',
+    path: 'build-adapters.ts',
+    rows: ['contract', 'openai adapter', 'anthropic adapter', 'mock adapter', 'config'],
+    packages: [],
+    builtins: [],
+    reason: 'starting a service and checking its config must build the same adapters, or a check would prove nothing',
+  },
+  {
     name: 'compose',
     path: 'compose.ts',
     rows: [
@@ -134,10 +142,7 @@ export const ROWS: readonly Row[] = [
       'actors',
       'stores',
       'catalogue',
-      'adapters',
-      'openai adapter',
-      'anthropic adapter',
-      'mock adapter',
+      'build adapters',
       'runtime',
       'telemetry',
       'config',
@@ -191,7 +196,7 @@ export const ROWS: readonly Row[] = [
   {
     name: 'cli',
     path: 'cli/',
-    rows: ['contract', 'policy', 'system clock', 'config', 'compose', 'daemon', 'simulator'],
+    rows: ['contract', 'policy', 'system clock', 'config', 'build adapters', 'compose', 'daemon', 'simulator'],
     packages: ['commander', 'undici', 'zod'],
     builtins: 'any',
     reason:

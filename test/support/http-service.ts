@@ -1,5 +1,6 @@
 /** A scripted `Service` for tests of the HTTP edge: each method answers as told, and everything it was asked is kept. */
 import type { SwitchgearError } from '../../src/contract/errors.ts';
+import type { LedgerQuery } from '../../src/contract/records.ts';
 import type { CompletionRequest, EmbeddingRequest, RequestOptions } from '../../src/contract/request.ts';
 import type {
   CompletionResponse,
@@ -100,7 +101,9 @@ export class ScriptedService implements Service {
     return this.states;
   }
 
-  async costSummary(query?: unknown) {
+  /** How many ledger entries match a query. */
+  recordCount: (query: LedgerQuery) => number = () => 1;
+  async costSummary(query: LedgerQuery = {}) {
     this.costQueries.push(query);
     const none = { usd: 0, usdNanos: 0 };
     const tokenUsage = {
@@ -117,7 +120,7 @@ export class ScriptedService implements Service {
       costByModel: {},
       costByTenant: {},
       averageCostPerRequest: undefined,
-      recordCount: 1,
+      recordCount: this.recordCount(query),
       unpricedCount: 1,
       tokenUsage,
       timeRange: { start: 1, end: 2 },
@@ -142,7 +145,12 @@ export class ScriptedService implements Service {
   async reload(): Promise<void> {}
 
   queueStatus() {
-    return { lanes: [{ provider: 'first', waiting: 3, running: 2, limit: 4, paused: false }], open: 5 };
+    return {
+      lanes: [{ provider: 'first', waiting: 3, running: 2, limit: 4, paused: false }],
+      open: 5,
+      waiting: 3,
+      running: 2,
+    };
   }
 
   openRequests() {

@@ -21,6 +21,8 @@ export const OPEN_MAX_JITTERED_MS = OPEN_MS * 1.2;
 /** The own limit of an attempt when a test does not say another. */
 export const LIMIT_MS = 12_000;
 export const LEASE_MS = LIMIT_MS + 5_000;
+/** More than any rule of the breaker wants to see. */
+const ATTEMPTS_MAX = 100;
 
 export interface Announced {
   readonly name: EventName;
@@ -134,7 +136,7 @@ export class ProviderRig {
 
   /** Opens a closed breaker by failures in a row. */
   open(): void {
-    while (this.breaker === 'closed') this.attempt('upstream-error');
+    this.#attemptWhile('closed', 'upstream-error');
   }
 
   /** Opens a closed breaker and waits until it would admit a probe. */
@@ -152,7 +154,14 @@ export class ProviderRig {
 
   /** Closes a half-open breaker by probes that succeed. */
   close(): void {
-    while (this.breaker === 'halfOpen') this.attempt('success');
+    this.#attemptWhile('halfOpen', 'success');
+  }
+
+  #attemptWhile(breaker: ProviderState['breaker']['state'], kind: FailureKind | 'success'): void {
+    for (let count = 0; this.breaker === breaker; count += 1) {
+      if (count === ATTEMPTS_MAX) throw new TypeError(`expected ${count} attempts to be enough, got: still ${breaker}`);
+      this.attempt(kind);
+    }
   }
 
   namesOf(prefix: string): readonly EventName[] {

@@ -159,6 +159,7 @@ export class ScriptedProvider {
   closed = 0;
   readonly #script: Behaviour[] = [];
   readonly #clock: Clock;
+  #attemptCount = 0;
 
   constructor(name: string, clock: Clock) {
     this.name = name;
@@ -223,10 +224,13 @@ export class ScriptedProvider {
       record.isAborted = true;
     };
     signal.addEventListener('abort', noteAbort, { once: true });
-    if (kind !== 'check') this.running += 1;
+    if (kind !== 'check') {
+      this.running += 1;
+      this.#attemptCount += 1;
+    }
     this.peak = Math.max(this.peak, this.running);
     try {
-      const { clock, number } = { clock: this.#clock, number: this.attempts.length };
+      const { clock, number } = { clock: this.#clock, number: this.#attemptCount };
       yield* behaviour({
         provider: this.name,
         model,

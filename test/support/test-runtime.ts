@@ -150,17 +150,7 @@ export class TestRuntime {
 
   /** What a request that is over must not leave behind. */
   leftovers(): Readonly<Record<string, unknown>> {
-    const { lanes, open } = this.service.queueStatus();
-    return {
-      open,
-      openRequests: this.service.openRequests().length,
-      waiting: lanes.reduce((sum, lane) => sum + lane.waiting, 0),
-      running: lanes.reduce((sum, lane) => sum + lane.running, 0),
-      inFlight: Object.values(this.service.providerStates()).reduce(
-        (sum, state) => sum + state.concurrency.inFlight,
-        0,
-      ),
-    };
+    return leftoversOf(this.service);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -182,6 +172,18 @@ export async function rejection(promise: Promise<unknown>): Promise<SwitchgearEr
 
 /** `leftovers` of a service at rest. */
 export const NOTHING_LEFT = { open: 0, openRequests: 0, waiting: 0, running: 0, inFlight: 0 };
+
+/** Counts what is open, queued and running in a service. */
+export function leftoversOf(service: Service): typeof NOTHING_LEFT {
+  const { lanes, open } = service.queueStatus();
+  return {
+    open,
+    openRequests: service.openRequests().length,
+    waiting: lanes.reduce((sum, lane) => sum + lane.waiting, 0),
+    running: lanes.reduce((sum, lane) => sum + lane.running, 0),
+    inFlight: Object.values(service.providerStates()).reduce((sum, state) => sum + state.concurrency.inFlight, 0),
+  };
+}
 
 interface Injection {
   crashes: (actor: string, event: { readonly type: string }) => boolean;

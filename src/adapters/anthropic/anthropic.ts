@@ -16,7 +16,7 @@ import Anthropic, {
 import { z } from 'zod';
 import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
 import type { Credential, ProviderConfig } from '../../contract/config.ts';
-import { SwitchgearError } from '../../contract/errors.ts';
+import type { FeatureHeaders } from '../../contract/request.ts';
 import { classifyError, readSdkError, type Classifier, type SdkErrors } from '../classify.ts';
 import {
   CredentialClients,
@@ -26,9 +26,10 @@ import {
   streamUntilAborted,
   untilAborted,
 } from '../clients.ts';
-import { describeIssues } from '../options.ts';
+import { invalidOptions } from '../options.ts';
 import { createScrub } from '../scrub.ts';
 import { createTransport, EVENT_STREAM, parseBaseURL, renderBaseURL, type Transport } from '../transport.ts';
+import { ownFeatures } from '../wire.ts';
 import { ANTHROPIC_WIRE } from './messages.ts';
 import { canThink, hasStructuredOutputs } from './models.ts';
 import { parseReply } from './parse.ts';
@@ -37,6 +38,9 @@ import { parseStream } from './stream.ts';
 
 const DEFAULT_BASE_URL = 'https://api.anthropic.com';
 const API_VERSION = '2023-06-01';
+
+/** What a caller may ask this vendor for in a header. */
+const FEATURE_HEADERS = ['anthropic-beta'];
 
 /** The SDK would look for a login on this machine without a key. An upstream without keys never sees this one. */
 const KEYLESS = 'no-key';
@@ -53,11 +57,13 @@ const optionsSchema = z.strictObject({
  */
 export function createAnthropicAdapter(config: ProviderConfig, deps: AdapterDeps): Adapter {
   const options = optionsSchema.safeParse(config.options);
-  if (!options.success) throw new SwitchgearError('invalid-config', describeIssues(config.name, options.error.issues));
+  if (!options.success) throw invalidOptions(config.name, options.error.issues);
   const unsupported: ReadonlySet<string> = new Set(options.data.unsupported);
   const baseURL = parseBaseURL(config, DEFAULT_BASE_URL);
   const transport = createTransport(config, baseURL, { fetch: deps.fetch });
-  const clients = new CredentialClients(config, (credential) => createClient(credential, baseURL, transport));
+  const clients = new CredentialClients(config, (credential, features) =>
+    createClient({ credential, baseURL, transport, features }),
+  );
   const classifier: Classifier = {
     provider: config.name,
     sdk: sdkErrors,
@@ -69,7 +75,7 @@ export function createAnthropicAdapter(config: ProviderConfig, deps: AdapterDeps
     send: (call) =>
       untilAborted(call.signal, async () => {
         const body = await clients
-          .of(call.credential)
+          .of(call.credential, featuresOf(call))
           .post<unknown>('/v1/messages', { ...requestOptions(call), body: renderMessage(call, config) });
         return parseReply(body, config.name);
       }),
@@ -91,7 +97,7 @@ async function* stream(
 ): ReturnType<typeof parseStream> {
   const body = { ...renderMessage(call, config), stream: true };
   const events = await untilAborted(call.signal, () =>
-    clients.of(call.credential).post<AsyncIterable<unknown>>('/v1/messages', {
+    clients.of(call.credential, featuresOf(call)).post<AsyncIterable<unknown>>('/v1/messages', {
       ...requestOptions(call),
       body,
       stream: true,
@@ -101,7 +107,18 @@ async function* stream(
   yield* streamUntilAborted(call.signal, parseStream(events, config.name));
 }
 
-function createClient(credential: Credential, baseURL: URL, transport: Transport): Anthropic {
+function featuresOf({ request }: AdapterCall): FeatureHeaders {
+  return ownFeatures(request.featureHeaders, FEATURE_HEADERS);
+}
+
+interface ClientParts {
+  readonly credential: Credential;
+  readonly baseURL: URL;
+  readonly transport: Transport;
+  readonly features: FeatureHeaders;
+}
+
+function createClient({ credential, baseURL, transport, features }: ClientParts): Anthropic {
   const key = credential.apiKey;
   return new Anthropic({
     apiKey: key ?? KEYLESS,
@@ -109,7 +126,11 @@ function createClient(credential: Credential, baseURL: URL, transport: Transport
     webhookKey: null,
     // The SDK adds /v1 itself; many write it into the base URL.
     baseURL: renderBaseURL(baseURL).replace(/\/v1$/, ''),
-    fetch: transport.fetchWith({ 'anthropic-version': API_VERSION, ...(key !== undefined && { 'x-api-key': key }) }),
+    fetch: transport.fetchWith({
+      ...features,
+      'anthropic-version': API_VERSION,
+      ...(key !== undefined && { 'x-api-key': key }),
+    }),
     maxRetries: 0,
     timeout: SDK_TIMEOUT_MS,
     logLevel: 'off',

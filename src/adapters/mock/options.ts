@@ -157,7 +157,10 @@ export function parseMockOptions(options: unknown, name: string): MockOptions {
   throw new SwitchgearError('invalid-config', message, {
     provider: name,
     param: problems[0]?.path ?? `providers.${name}.options`,
-    cause: parsed.error,
+    // A list names the path beside the message.
+    cause: {
+      problems: problems.map(({ path, message: text }) => ({ path, message: text.replace(`${path} to be `, '') })),
+    },
   });
 }
 

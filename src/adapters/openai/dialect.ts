@@ -5,9 +5,8 @@
  */
 import { z } from 'zod';
 import type { ProviderConfig } from '../../contract/config.ts';
-import { SwitchgearError } from '../../contract/errors.ts';
 import type { ParsedCompletion } from '../../contract/request.ts';
-import { describeIssues } from '../options.ts';
+import { invalidOptions } from '../options.ts';
 
 const optionsSchema = z.strictObject({
   /** Default: `max_completion_tokens` on OpenAI's host and for OpenAI's reasoning models anywhere, else `max_tokens`. */
@@ -46,7 +45,7 @@ const STREAM_USAGE_REFUSED = new Set(['api.mistral.ai', 'api.perplexity.ai']);
  */
 export function createDialect(config: ProviderConfig, baseURL: URL): Dialect {
   const parsed = optionsSchema.safeParse(config.options);
-  if (!parsed.success) throw new SwitchgearError('invalid-config', describeIssues(config.name, parsed.error.issues));
+  if (!parsed.success) throw invalidOptions(config.name, parsed.error.issues);
   const options = parsed.data;
   const host = baseURL.hostname;
   const isOpenai = OPENAI_HOST.test(host);

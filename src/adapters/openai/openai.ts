@@ -5,8 +5,9 @@
  * trip over chunks of compatible servers that are not as documented, and turn vectors into base64 and back.
  */
 import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError } from 'openai';
-import type { Adapter, AdapterCall, AdapterDeps, Feature } from '../../contract/adapter.ts';
+import type { Adapter, AdapterCall, AdapterDeps, AdapterEmbedCall, Feature } from '../../contract/adapter.ts';
 import type { Credential, ProviderConfig } from '../../contract/config.ts';
+import type { FeatureHeaders } from '../../contract/request.ts';
 import { classifyError, readSdkError, type Classifier, type SdkErrors } from '../classify.ts';
 import {
   CredentialClients,
@@ -18,6 +19,7 @@ import {
 } from '../clients.ts';
 import { createScrub } from '../scrub.ts';
 import { createTransport, EVENT_STREAM, parseBaseURL, renderBaseURL, type Transport } from '../transport.ts';
+import { ownFeatures } from '../wire.ts';
 import { createDialect, type Dialect } from './dialect.ts';
 import { OPENAI_WIRE, type MessageContext } from './messages.ts';
 import { parseEmbeddings, parseReply } from './parse.ts';
@@ -25,6 +27,9 @@ import { renderCompletion, renderEmbedding } from './render.ts';
 import { parseStream } from './stream.ts';
 
 const DEFAULT_BASE_URL = 'https://api.openai.com/v1';
+
+/** What a caller may ask this vendor for in a header. */
+const FEATURE_HEADERS = ['openai-beta'];
 
 /** The SDK will not start without a key. An upstream without keys never sees this one. */
 const KEYLESS = 'no-key';
@@ -38,7 +43,9 @@ export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): 
   const baseURL = parseBaseURL(config, DEFAULT_BASE_URL);
   const dialect = createDialect(config, baseURL);
   const transport = createTransport(config, baseURL, { fetch: deps.fetch });
-  const clients = new CredentialClients(config, (credential) => createClient(credential, baseURL, dialect, transport));
+  const clients = new CredentialClients(config, (credential, features) =>
+    createClient({ credential, baseURL, dialect, transport, features }),
+  );
   const context: MessageContext = { provider: config.name, dialect };
   const classifier: Classifier = {
     provider: config.name,
@@ -50,7 +57,7 @@ export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): 
   return {
     send: (call) =>
       untilAborted(call.signal, async () => {
-        const body = await clients.of(call.credential).post<unknown>('/chat/completions', {
+        const body = await clients.of(call.credential, featuresOf(call)).post<unknown>('/chat/completions', {
           ...requestOptions(call),
           body: renderCompletion(call, context, false),
         });
@@ -59,7 +66,7 @@ export function createOpenaiAdapter(config: ProviderConfig, deps: AdapterDeps): 
     stream: (call) => stream(call, clients, context),
     embed: (call) =>
       untilAborted(call.signal, async () => {
-        const body = await clients.of(call.credential).post<unknown>('/embeddings', {
+        const body = await clients.of(call.credential, featuresOf(call)).post<unknown>('/embeddings', {
           ...requestOptions(call),
           body: renderEmbedding(call.request, call.model, context),
         });
@@ -82,7 +89,7 @@ async function* stream(
 ): ReturnType<typeof parseStream> {
   const body = { ...renderCompletion(call, context, true), stream: true };
   const chunks = await untilAborted(call.signal, () =>
-    clients.of(call.credential).post<AsyncIterable<unknown>>('/chat/completions', {
+    clients.of(call.credential, featuresOf(call)).post<AsyncIterable<unknown>>('/chat/completions', {
       ...requestOptions(call),
       body,
       stream: true,
@@ -92,7 +99,19 @@ async function* stream(
   yield* streamUntilAborted(call.signal, parseStream(chunks, context.provider));
 }
 
-function createClient(credential: Credential, baseURL: URL, dialect: Dialect, transport: Transport): OpenAI {
+function featuresOf({ request }: AdapterCall | AdapterEmbedCall): FeatureHeaders {
+  return ownFeatures(request.featureHeaders, FEATURE_HEADERS);
+}
+
+interface ClientParts {
+  readonly credential: Credential;
+  readonly baseURL: URL;
+  readonly dialect: Dialect;
+  readonly transport: Transport;
+  readonly features: FeatureHeaders;
+}
+
+function createClient({ credential, baseURL, dialect, transport, features }: ClientParts): OpenAI {
   const key = credential.apiKey;
   const header =
     key === undefined
@@ -105,7 +124,7 @@ function createClient(credential: Credential, baseURL: URL, dialect: Dialect, tr
     project: null,
     webhookSecret: null,
     baseURL: renderBaseURL(baseURL),
-    fetch: transport.fetchWith(header),
+    fetch: transport.fetchWith({ ...features, ...header }),
     maxRetries: 0,
     timeout: SDK_TIMEOUT_MS,
     logLevel: 'off',

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { IndexedHeap } from '../../src/runtime/indexed-heap.ts';
+import { propertyRuns } from '../support/properties.ts';
+
+interface Entry {
+  readonly id: string;
+  readonly rank: number;
+}
+
+const steps = fc.array(
+  fc.oneof(
+    { weight: 5, arbitrary: fc.record({ type: fc.constant('add' as const), rank: fc.nat() }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('remove' as const), pick: fc.nat() }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('take' as const) }) },
+  ),
+  { maxLength: 100, size: 'max' },
+);
+
+const byRank = (left: Entry, right: Entry): number => left.rank - right.rank;
+
+describe('an indexed heap', () => {
+  test('shows and takes the first of a sorted list, and knows who is in it', () => {
+    fc.assert(
+      fc.property(steps, (sequence) => {
+        const heap = new IndexedHeap<Entry>((left, right) => byRank(left, right) < 0);
+        const left = new Set<string>();
+        let sorted: Entry[] = [];
+        for (const [index, step] of sequence.entries()) {
+          switch (step.type) {
+            case 'add': {
+              // The index makes every rank another one.
+              const entry = { id: `entry-${index}`, rank: step.rank + index / 1_000 };
+              heap.add(entry);
+              sorted = [...sorted, entry].toSorted(byRank);
+              break;
+            }
+            case 'remove': {
+              const [removed] = sorted.splice(step.pick % Math.max(1, sorted.length), 1);
+              heap.remove(removed?.id ?? 'nobody');
+              left.add(removed?.id ?? 'nobody');
+              break;
+            }
+            case 'take': {
+              const taken = sorted.shift();
+              assert.equal(heap.takeFirst(), taken);
+              left.add(taken?.id ?? 'nobody');
+            }
+          }
+          assert.equal(heap.first, sorted[0]);
+          assert.equal(heap.size, sorted.length);
+          assert.ok(sorted.every(({ id }) => heap.has(id)));
+          assert.ok([...left].every((id) => !heap.has(id)));
+        }
+        expect(heap.entries().toSorted(byRank)).toEqual(sorted);
+      }),
+      propertyRuns(300),
+    );
+  });
+});
