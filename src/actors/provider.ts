@@ -62,7 +62,7 @@ export function createProviderMachine({ memory: initial, clock, announce }: Prov
       wasHalfOpen: ({ context }) => context.breaker === 'halfOpen',
       wasProbing: ({ context }) => context.probe !== undefined,
       isTripped: ({ context, event }) =>
-        isBlame(event, context.generation) &&
+        isEvidence(event, context.generation) &&
         tripReason(rollWindow(context.window, now()), context.config.breaker) !== undefined,
       isClosingProbe: ({ context }, { permit, report }: Reported) =>
         isProbe(context, permit) &&
@@ -267,13 +267,13 @@ function eventOf<Event>({ event }: { readonly event: Event }): Event {
 }
 
 /**
- * Only a failure opens a breaker, and only one of this generation (R4): what time has done to the window meanwhile is not held
- * against an answer, a refusal or a caller who left.
+ * Only what the window counts opens a breaker, and only of this generation (R4): what time has done to the window meanwhile is
+ * not held against a refusal or a caller who left.
  */
-function isBlame(event: ProviderEvent, generation: number): boolean {
+function isEvidence(event: ProviderEvent, generation: number): boolean {
   switch (event.type) {
     case 'attempt.reported':
-      return event.report.verdict === 'failure' && event.permit.generation === generation;
+      return event.report.verdict !== 'neutral' && event.permit.generation === generation;
     case 'attempt.overdue':
       return event.permit.generation === generation;
     case 'check.failed':

@@ -54,10 +54,11 @@ function buildProvider(name: string, parsed: ParsedProvider, credentials: KeyVer
 }
 
 function buildModels({ models }: ParsedProvider): ProviderConfig['models'] {
-  return Object.entries(models).map(([id, { contextWindow, maxOutputTokens, price }]) => ({
+  return Object.entries(models).map(([id, { contextWindow, maxOutputTokens, delivery, price }]) => ({
     id,
     ...(contextWindow !== undefined && { contextWindow }),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(delivery !== undefined && { delivery }),
     ...(price !== undefined && { price: withoutUndefined(price) }),
   }));
 }

@@ -120,6 +120,8 @@ export interface ModelInput {
   /** Input and output tokens together. */
   readonly contextWindow?: number;
   readonly maxOutputTokens?: number;
+  /** What happens when a stream of this model breaks after content reached the caller. Default: `service.delivery`. */
+  readonly delivery?: Delivery;
   /** Wins over the bundled price list. Cached rates default to the input rate. */
   readonly price?: {
     readonly inputUsdPerMillionTokens: number;

@@ -91,6 +91,7 @@ const usdPerMillionTokens = () => decimal(0, 1_000_000, 'USD per million tokens'
 const modelSchema = section({
   contextWindow: integer(1, 1_000_000_000, 'tokens').optional(),
   maxOutputTokens: integer(1, 1_000_000_000, 'tokens').optional(),
+  delivery: oneOf(DELIVERIES).optional(),
   price: section({
     inputUsdPerMillionTokens: usdPerMillionTokens(),
     outputUsdPerMillionTokens: usdPerMillionTokens().optional(),

@@ -23,6 +23,7 @@ export interface ModelConfig {
   readonly id: string;
   readonly contextWindow?: number;
   readonly maxOutputTokens?: number;
+  readonly delivery?: Delivery;
   readonly price?: ModelPrice;
 }
 

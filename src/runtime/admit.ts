@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { InsertResult, RequestRecord } from '../contract/records.ts';
-import type { ParsedRequest, RequestOptions } from '../contract/request.ts';
+import type { Delivery, ParsedRequest, RequestOptions } from '../contract/request.ts';
 import type { RequestId } from '../contract/response.ts';
 import { type QueueKey, queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
@@ -90,10 +90,16 @@ export class Door {
       key,
       tenant: options.tenant ?? TENANT_DEFAULT,
       tags: options.tags ?? {},
-      delivery: options.delivery ?? config.delivery,
+      delivery: options.delivery ?? this.#deliveryOf(candidates[0]) ?? config.delivery,
       timeoutMs: options.timeoutMs ?? (mode === 'async' ? config.asyncTimeoutMs : config.timeoutMs),
       isStored: mode === 'async' || options.idempotencyKey !== undefined,
     });
+  }
+
+  /** What the model that is asked first was configured with: a stream keeps one delivery, whoever answers it. */
+  #deliveryOf(candidate: Candidate | undefined): Delivery | undefined {
+    const provider = this.#runtime.config().providers.find(({ name }) => name === candidate?.provider);
+    return provider?.models.find(({ id }) => id === candidate?.model)?.delivery;
   }
 
   /** Puts a prepared request into the table. */

@@ -775,6 +775,11 @@ describe('the regions of the machine', () => {
     await rig.clock.advance(60_000);
     rig.attempt('quota-exhausted');
     expect(credentials()).toBe('unusable');
+    const newKey = { id: 'upstream#3', apiKey: 'third-key' };
+    rig.control.configure({ ...rig.control.config, credentials: [...twoKeys.credentials, newKey] });
+    expect(credentials()).toBe('usable');
+    rig.attempt('quota-exhausted');
+    expect(credentials()).toBe('unusable');
     rig.control.resetCredentials();
     expect(credentials()).toBe('usable');
   });

@@ -175,3 +175,29 @@ test('the setting of the service holds for streams that do not say, and a reques
   expect(await partsOf()).toEqual(['text', 'finish']);
   expect(await partsOf('live')).toEqual(['text', 'text', 'text', 'finish']);
 });
+
+describe('the delivery of a stream', () => {
+  const providers = { a: { models: { m: { delivery: 'whole' } } }, b: {} } as const;
+
+  async function texts(runtime: TestRuntime, model: string, delivery?: Delivery): Promise<readonly string[]> {
+    const seen: string[] = [];
+    const options = delivery === undefined ? {} : { delivery };
+    const reading = (async () => {
+      for await (const part of runtime.service.completionStream(ask('x', model), options))
+        if (part.type === 'text') seen.push(part.text);
+    })();
+    await runtime.run(reading);
+    return seen;
+  }
+
+  test('is that of the model asked first, and what the request says wins over it', async () => {
+    await using runtime = await createTestRuntime({
+      providers,
+      models: { smart: ['a/m', 'b/m'], other: ['b/m', 'a/m'] },
+    });
+    for (const name of ['a', 'b']) runtime.provider(name).always = tokens(2, 10, finish());
+    expect(await texts(runtime, 'smart')).toEqual(['t0 t1 ']);
+    expect(await texts(runtime, 'smart', 'live')).toEqual(['t0 ', 't1 ']);
+    expect(await texts(runtime, 'other')).toEqual(['t0 ', 't1 ']);
+  });
+});

@@ -66,7 +66,7 @@ export class BreakerModel {
       this.completed = this.completed.filter((entry) => entry !== call.overdue);
       if (verdict !== 'abandoned') this.completed.push({ atMs: nowMs, isFailure: verdict === 'upstream-error' });
     }
-    if (verdict === 'upstream-error') this.#judge(nowMs);
+    if (verdict !== 'abandoned') this.#judge(nowMs);
   }
 
   overdue(call: Call, nowMs: number): void {
