@@ -100,7 +100,7 @@ describe('config/switchgear.yaml', () => {
 
   test('shows every fact of a model', () => {
     const model = at(written, 'providers.mock.models.mock-large');
-    expect(Object.keys(model as object)).toEqual(['contextWindow', 'maxOutputTokens', 'price']);
+    expect(Object.keys(model as object)).toEqual(['delivery', 'contextWindow', 'maxOutputTokens', 'price']);
     expect(Object.keys(at(model, 'price') as object)).toHaveLength(4);
   });
 
