@@ -9,9 +9,9 @@ interface Node<Entry> {
   position: number;
 }
 
-export class IndexedHeap<Entry extends { readonly id: string }> {
+export class IndexedHeap<Entry extends { readonly id: string | number }> {
   readonly #heap: Node<Entry>[] = [];
-  readonly #nodes = new Map<string, Node<Entry>>();
+  readonly #nodes = new Map<Entry['id'], Node<Entry>>();
   readonly #isBefore: (left: Entry, right: Entry) => boolean;
 
   /** `isBefore` is a strict order over all entries. */
@@ -32,7 +32,7 @@ export class IndexedHeap<Entry extends { readonly id: string }> {
     return this.#heap.map(({ entry }) => entry);
   }
 
-  has(id: string): boolean {
+  has(id: Entry['id']): boolean {
     return this.#nodes.has(id);
   }
 
@@ -50,7 +50,7 @@ export class IndexedHeap<Entry extends { readonly id: string }> {
   }
 
   /** Nothing happens when it is not there. */
-  remove(id: string): void {
+  remove(id: Entry['id']): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) this.#take(node);
   }

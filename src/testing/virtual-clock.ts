@@ -5,14 +5,23 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, TimerHandle } from '../contract/clock.ts';
+import { IndexedHeap } from '../runtime/indexed-heap.ts';
 import { createRandom } from '../simulator/random.ts';
-import { type Timer, TimerHeap } from './timer-heap.ts';
+
+interface Timer {
+  /** Counts the timers, so that those due together fire in the order they were set. */
+  readonly id: number;
+  readonly dueMs: number;
+  readonly callback: () => void;
+}
 
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #wallOffsetMs: number;
   #sequence = 0;
-  readonly #timers = new TimerHeap();
+  readonly #timers = new IndexedHeap<Timer>(
+    (one, other) => one.dueMs < other.dueMs || (one.dueMs === other.dueMs && one.id < other.id),
+  );
   readonly #random: () => number;
 
   /** `wallMs` is the wall clock's reading at monotonic 0; default 2026-01-01T00:00:00Z. */
@@ -30,15 +39,14 @@ export class VirtualClock implements Clock {
   }
 
   setTimeout(callback: () => void, delayMs: number): TimerHandle {
-    const dueMs = this.#nowMs + Math.max(0, delayMs);
-    const timer: Timer = { dueMs, sequence: this.#sequence++, callback, position: -1 };
-    this.#timers.add(timer);
-    return timer;
+    const id = ++this.#sequence;
+    this.#timers.add({ id, dueMs: this.#nowMs + Math.max(0, delayMs), callback });
+    return id;
   }
 
   clearTimeout(handle: TimerHandle): void {
-    // Only `setTimeout` above makes handles of this clock, and they are timers.
-    this.#timers.remove(handle as Timer);
+    // Only `setTimeout` above makes handles of this clock, and they are numbers.
+    this.#timers.remove(handle as number);
   }
 
   random(): number {
@@ -69,9 +77,9 @@ export class VirtualClock implements Clock {
    * time stands still.
    */
   async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
-    const timer = this.#timers.peek();
+    const timer = this.#timers.first;
     if (timer === undefined || timer.dueMs > untilMs) return false;
-    this.#timers.remove(timer);
+    this.#timers.remove(timer.id);
     this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
     timer.callback();
     await this.settle();

@@ -12,7 +12,7 @@ const ROOT_WINDOW_MS = 5_000;
 /** A third crash on the same event drops it, which is a promise of its own with tests of its own. */
 const CRASHES_BY_EVENT_MAX = 2;
 
-export class InjectedCrash extends Error {}
+class InjectedCrash extends Error {}
 
 /** Decides which events crash the actor that is about to take them. */
 export class CrashInjector {

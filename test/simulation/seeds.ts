@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { simulate, type SimulationReport } from './simulation.ts';
 
-export const HOURS = 0.5;
+export const HOURS = 0.25;
 
 /** Lives the seeds from `first` on; fails with the command that replays the first broken promise. */
 export async function liveSeeds(first: number, count: number): Promise<readonly SimulationReport[]> {

@@ -100,9 +100,18 @@ export const ROWS: readonly Row[] = [
     reason: 'the embedded provider answers without a network and must not need an SDK',
   },
   {
+    name: 'indexed heap',
+    path: 'runtime/indexed-heap.ts',
+    rows: [],
+    packages: [],
+    builtins: [],
+    reason:
+      'a data structure that knows nothing of what it orders: lanes, the open requests, and the timers of virtual time',
+  },
+  {
     name: 'runtime',
     path: 'runtime/',
-    rows: ['contract', 'policy', 'actors'],
+    rows: ['indexed heap', 'contract', 'policy', 'actors'],
     packages: ['nanoid', 'p-queue', 'tokenx', 'zod'],
     builtins: ['node:crypto'],
     reason: 'the path of a request works with ports; adapters, stores and facts are handed in and never imported',
@@ -188,7 +197,7 @@ export const ROWS: readonly Row[] = [
   {
     name: 'testing',
     path: 'testing/',
-    rows: ['contract', 'mock adapter', 'simulator'],
+    rows: ['contract', 'indexed heap', 'mock adapter', 'simulator'],
     packages: [],
     builtins: ['node:timers/promises'],
     reason: 'what users test with is made of public pieces; the runtime does not know that it is being tested',
