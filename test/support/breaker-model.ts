@@ -35,6 +35,7 @@ export class BreakerModel {
   }
 
   isTripped(nowMs: number): boolean {
+    if (this.#isOld(nowMs)) return false;
     const { failures, successes } = this.counts(nowMs);
     const total = failures + successes;
     const inRow = this.completed.length - 1 - this.completed.findLastIndex(({ isFailure }) => !isFailure);
@@ -111,7 +112,11 @@ export class BreakerModel {
 
   /** A gap as long as the window since anything was recorded or taken back clears it. */
   #touch(nowMs: number): void {
-    if (Math.floor(nowMs / 5_000) - Math.floor(this.#lastAtMs / 5_000) >= 12) this.completed = [];
+    if (this.#isOld(nowMs)) this.completed = [];
     this.#lastAtMs = nowMs;
+  }
+
+  #isOld(nowMs: number): boolean {
+    return Math.floor(nowMs / 5_000) - Math.floor(this.#lastAtMs / 5_000) >= 12;
   }
 }
