@@ -35,7 +35,11 @@ export function admissionOf(memory: ProviderMemory, model: string, nowMs: number
   if (keyWaitMs > 0) return createWait(next.credential.blocked === undefined ? 'held' : 'exhausted', keyWaitMs);
   if (memory.breaker === 'halfOpen') return { kind: 'ready', isRamping: false, isForProbe: true };
   const { limit } = memory.limit;
-  return { kind: 'ready', isRamping: limit < memory.config.concurrency && memory.permits.size >= limit };
+  // Hung calls, and those of another generation, take no slot.
+  const holdsSlot = ({ generation, overdue }: (typeof permits)[number]) =>
+    generation === memory.generation && overdue === undefined;
+  const permits = [...memory.permits.values()];
+  return { kind: 'ready', isRamping: limit < memory.config.concurrency && permits.filter(holdsSlot).length >= limit };
 }
 
 /** Says to wait, for everything but a breaker that could be probed by force. */
@@ -48,6 +52,6 @@ function describeOpening({ openedBecause = 'calls failed', lastError }: Provider
 }
 
 function describeBlocked(memory: ProviderMemory): string {
-  const reasons = memory.credentials.map((credential) => `${credential.id} ${credential.blocked ?? 'usable'}`);
+  const reasons = memory.credentials.map((credential) => `${credential.id} ${credential.blocked}`);
   return `no usable credential (${reasons.join(', ')}); set a working key and reload, or restart the provider`;
 }

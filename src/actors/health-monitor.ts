@@ -197,7 +197,10 @@ export function createHealthMachine({ memory, clock, announce, providers, startC
 function noteGate(patient: Patient, provider: WatchedProvider | undefined, nowMs: number): Patient {
   const state = provider?.state();
   if (state?.gate !== 'held') return patient;
-  const heldForMs = Math.min(...state.credentials.flatMap((credential) => credential.heldForMs ?? []));
+  const holds = state.credentials.flatMap((credential) => credential.heldForMs ?? []);
+  // An exhausted key is no throttle.
+  if (holds.length === 0) return patient;
+  const heldForMs = Math.min(...holds);
   return { ...patient, throttle: { clearMs: nowMs + heldForMs, hasAnswered: false } };
 }
 

@@ -78,13 +78,16 @@ export class Mailbag<Machine extends AnyStateMachine> {
 
   #keep(event: EventFromLogic<Machine>): void {
     if (this.#isClosed) return;
-    if (this.#undelivered.length < UNDELIVERED_MAX) this.#undelivered.push(event);
-    else
-      this.#announce('actor.crashed', {
-        actor: this.actorId,
-        incarnation: 0,
-        message: `more than ${UNDELIVERED_MAX} events wait for it; dropping ${event.type}`,
-      });
+    if (this.#undelivered.length < UNDELIVERED_MAX) {
+      this.#undelivered.push(event);
+      return;
+    }
+    if (this.actor() === undefined) this.#onDropped?.(event);
+    this.#announce('actor.crashed', {
+      actor: this.actorId,
+      incarnation: 0,
+      message: `more than ${UNDELIVERED_MAX} events wait for it; dropping ${event.type}`,
+    });
   }
 
   /** Delivers what was kept; called when an incarnation was registered, or resumed. */

@@ -28,13 +28,6 @@ import { RetryBuckets } from './retry-buckets.ts';
 /** What a request is told to wait when the actor is down and its supervisor will restart it. */
 const RESTART_WAIT_MS = 1_000;
 
-/**
- * How a claim is booked with the retry budget of its credential: the first attempt of a request earns, going over to another
- * target is charged and never refused, and the first attempt of a later round at a target that was asked before is a retry
- * like any other. Nothing is booked for what was paid for in advance.
- */
-export type Booking = 'first' | 'failover' | 'repeat' | 'none';
-
 export interface ClaimRequest {
   readonly model: string;
   /** The attempt's own limit. */
@@ -43,8 +36,8 @@ export interface ClaimRequest {
   /** Credentials that already failed this request. */
   readonly avoid: ReadonlySet<string>;
   readonly pace: PaceRequest;
-  /** Left out: `none`. */
-  readonly booking?: Booking;
+  /** The first attempt of a later round, at a target that was asked before: a retry like any other. Default false. */
+  readonly isRepeat?: boolean;
 }
 
 export type ClaimResult =
@@ -164,14 +157,14 @@ export class ProviderControl {
       this.#mailbag.tellNow({ type: 'probe.forced' });
       admission = this.admission(request.model);
     }
-    if (admission.kind !== 'ready') return { kind: 'refused', admission };
     const nowMs = this.#deps.clock.nowMs();
     const picked = pickCredential(this.#memory.credentials, request.avoid, nowMs);
     const credential = this.config.credentials.find((candidate) => candidate.id === picked?.id);
-    if (picked === undefined || credential === undefined)
-      return { kind: 'refused', admission: createWait('held', RESTART_WAIT_MS) };
+    // Whoever is ready has a credential to pick.
+    if (admission.kind !== 'ready' || picked === undefined || credential === undefined)
+      return { kind: 'refused', admission };
     // The breaker rations its probes itself.
-    const isRefundable = request.booking === 'repeat' && this.#memory.breaker !== 'halfOpen';
+    const isRefundable = request.isRepeat === true && this.#memory.breaker !== 'halfOpen';
     if (isRefundable && !this.#retryBuckets.affords(credential.id)) return { kind: 'unaffordable' };
     const paceWaitMs = this.#pacing.take(request.pace, nowMs);
     if (paceWaitMs > 0) return { kind: 'paced', waitMs: paceWaitMs };
@@ -187,7 +180,6 @@ export class ProviderControl {
       this.#pacing.giveBack(request.pace);
       return { kind: 'refused', admission: createWait('restarting', RESTART_WAIT_MS) };
     }
-    if (request.booking === 'first' || request.booking === 'failover') this.bookAttempt(credential.id, request.booking);
     if (isRefundable) this.bookAttempt(credential.id, 'retry');
     return { kind: 'claimed', permit, credential, isRefundable };
   }
@@ -196,7 +188,9 @@ export class ProviderControl {
   isStillAdmitted(permit: Permit): boolean {
     const nowMs = this.#deps.clock.nowMs();
     const credential = this.#memory.credentials.find(({ id }) => id === permit.credentialId);
+    // An actor that is down may not have heard yet what another attempt met.
     return (
+      this.#mailbag.actor()?.isSuspended === false &&
       permit.generation === this.#memory.generation &&
       credential?.version === permit.credentialVersion &&
       !isBlocked(credential, nowMs) &&
@@ -225,6 +219,14 @@ export class ProviderControl {
 
   resetCredentials(): void {
     this.#mailbag.tell({ type: 'credentials.reset' });
+  }
+
+  /** Takes back a claim of which nothing was sent. */
+  undo({ permit, credential, isRefundable }: Extract<ClaimResult, { kind: 'claimed' }>, pace: PaceRequest): void {
+    this.report(permit, { verdict: 'neutral', effect: 'none', model: '' });
+    if (isRefundable) this.refundRepeat(credential.id);
+    this.#pacing.giveBack(pace);
+    this.#paceRelaxed();
   }
 
   /** Corrects the token pacing once the real usage is known. */

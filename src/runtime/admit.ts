@@ -9,6 +9,7 @@ import type { Delivery, ParsedRequest, RequestOptions } from '../contract/reques
 import type { RequestId } from '../contract/response.ts';
 import { type QueueKey, queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
+import { askStore } from './ask-store.ts';
 import { estimateInputTokens } from './estimate.ts';
 import { OpenRequest, type OpenRequestInit } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
@@ -147,6 +148,11 @@ export class Door {
     evicted.stop('evicted');
   }
 
+  /** Resolves when every insertion that is under way has ended. Never rejects. */
+  async whenEntered(): Promise<void> {
+    await Promise.all(this.#entering.values());
+  }
+
   /** Stores a request and enters it; one that is not new is forgotten. */
   async #store(open: OpenRequest, options: RequestOptions): Promise<InsertResult> {
     const entering = Promise.withResolvers<void>();
@@ -167,11 +173,11 @@ export class Door {
 
   /** An insertion that failed may have had its effect all the same; then the request is ours. */
   async #insert(record: RequestRecord): Promise<InsertResult> {
-    const { store } = this.#runtime;
+    const { store, clock } = this.#runtime;
     try {
-      return await store.insert(record);
+      return await askStore(clock, store.insert(record));
     } catch (error) {
-      const loaded = await store.load(record.requestId).catch(() => undefined);
+      const loaded = await askStore(clock, store.load(record.requestId)).catch(() => undefined);
       if (loaded?.kind === 'found') return { kind: 'inserted' };
       throw error;
     }
@@ -192,12 +198,14 @@ export class Door {
     const loaded = await store.load(requestId);
     const isOrphan = loaded.kind === 'found' && loaded.record.settlement === undefined;
     if (!isOrphan || table.find(requestId) !== undefined) return { kind: 'known', requestId };
-    return { kind: 'new', open: this.#adopt(requestId, newcomer) };
+    return { kind: 'new', open: this.#adopt(loaded.record, newcomer) };
   }
 
   /** A record whose insertion took effect without anybody hearing of it: whoever asks again is the first to be promised it. */
-  #adopt(requestId: RequestId, { init }: OpenRequest): OpenRequest {
+  #adopt({ requestId, attempts }: RequestRecord, { init }: OpenRequest): OpenRequest {
     const open = this.#open({ ...init, requestId, mode: 'async' });
+    // What was spent on it before keeps its place in the ledger.
+    open.attempts.push(...attempts);
     this.#enterStored(open);
     return open;
   }

@@ -50,7 +50,7 @@ export class LimitTimer {
 
   #watch(limit: AttemptLimit, elapsedMs: number): void {
     const { limitMs, patienceMs = Number.POSITIVE_INFINITY } = limit;
-    const lookMs = elapsedMs === 0 ? limitMs : Math.min(limitMs, patienceMs - elapsedMs);
+    const lookMs = Math.min(limitMs, patienceMs - elapsedMs);
     this.#timer = this.#clock.setTimeout(() => {
       this.#timer = undefined;
       if (limit.name !== 'tail') this.#tellOverdue();

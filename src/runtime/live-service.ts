@@ -39,6 +39,7 @@ import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
 
 const STOP_GRACE_MS = 25_000;
+const ENTERING_WAIT_MS = 5_000;
 
 /** What the composition root does for the service. */
 export interface ServiceOwner {
@@ -237,6 +238,8 @@ export class LiveService implements Service {
       await settledWithin(clock, open.whenEmpty(), graceMs);
     }
     this.#endAll();
+    // What is being stored just then was promised to nobody yet, and may be at any moment.
+    await settledWithin(clock, this.#door.whenEntered(), ENTERING_WAIT_MS);
     await open.whenEmpty();
     this.#isClosing = true;
     await this.#owner.close();

@@ -10,6 +10,7 @@ import type { AttemptReport, RequestId } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { QueueKey } from '../policy/order.ts';
 import type { PartSink } from './part-sink.ts';
+import { sleep } from './sleep.ts';
 
 /** Why the work of a request is being stopped. */
 export type StopReason = 'deadline' | 'caller-left' | 'cancelled' | 'evicted' | 'shutdown';
@@ -46,6 +47,7 @@ export class OpenRequest {
   readonly #clock: Clock;
   readonly #stopping = new AbortController();
   readonly #settled = Promise.withResolvers<Settlement>();
+  readonly #lookers = new Set<() => void>();
   #timer: TimerHandle | undefined;
   #settlement: Settlement | undefined;
   #error: SwitchgearError | undefined;
@@ -121,6 +123,12 @@ export class OpenRequest {
     return true;
   }
 
+  /** Nobody has been told the first one yet, and nobody will be: it could not be written. */
+  replaceEnding(settlement: Settlement, error: SwitchgearError): void {
+    this.#settlement = settlement;
+    this.#error = error;
+  }
+
   /** Forgets a request that was never entered. */
   discard(): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
@@ -129,6 +137,22 @@ export class OpenRequest {
 
   /** Wakes everybody who waits, after the settlement was written. */
   wake(): void {
-    if (this.#settlement !== undefined) this.#settled.resolve(this.#settlement);
+    if (this.#settlement === undefined) return;
+    this.#settled.resolve(this.#settlement);
+    for (const wake of this.#lookers) wake();
+  }
+
+  /** Waits for `settled`, at most `waitMs`; leaves nothing behind, however often somebody looks. */
+  async waitSettled(waitMs: number, signal?: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    const wake = () => {
+      woken.abort();
+    };
+    if (signal?.aborted === true) wake();
+    signal?.addEventListener('abort', wake, { once: true });
+    this.#lookers.add(wake);
+    await sleep(this.#clock, waitMs, woken.signal);
+    this.#lookers.delete(wake);
+    signal?.removeEventListener('abort', wake);
   }
 }

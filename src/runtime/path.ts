@@ -3,22 +3,20 @@
  * streamed requests take the same path; they differ in who waits. One loop holds every retry and every failover (R7), and
  * nothing in it rejects (R2).
  */
-import { FAILURE_POLICY } from '../contract/failures.ts';
 import type { Failure } from '../contract/adapter.ts';
 import { SwitchgearError } from '../contract/errors.ts';
-import type { Booking, ClaimResult } from '../actors/provider-control.ts';
+import type { ClaimResult } from '../actors/provider-control.ts';
 import { decide, type Decision } from '../policy/decide.ts';
-import { gateHoldMs } from '../policy/retry.ts';
 import { candidateKey, shortestWaitMs } from '../policy/rank.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
 import { attempt, attemptLimitMs } from './attempt.ts';
 import type { AttemptOutcome } from './attempt-outcome.ts';
-import { tokensUsed } from './estimate.ts';
 import type { Slot } from './lane.ts';
 import type { OpenRequest } from './open-request.ts';
 import { Progress } from './progress.ts';
 import { bookkeep, remember } from './remember.ts';
+import { reportAttempt } from './report-attempt.ts';
 import type { Taken } from './request-queue.ts';
 import { rankNow, route, windowOf } from './route.ts';
 import type { Provider, Runtime } from './runtime.ts';
@@ -55,6 +53,8 @@ class Journey {
   readonly #open: OpenRequest;
   readonly #progress = new Progress();
   readonly #used = new Map<string, Provider>();
+  /** Who gave the present permit: a provider of the same name that a reload has put in its place is another one. */
+  #claimedFrom: Provider | undefined;
   /** Drawn once per attempt, so that the gate's hold and the request's own wait are the same length. */
   #chance = 0;
 
@@ -72,7 +72,7 @@ class Journey {
       return this.#pause(this.#progress.beginRest(this.#runtime.clock.random()));
     }
     // Who waits counts as waiting, also after its first attempt.
-    this.#runtime.open.mark(this.#open, 'queued');
+    await this.#mark('queued');
     const taken = await this.#take(plan);
     switch (taken.kind) {
       case 'reroute':
@@ -122,30 +122,26 @@ class Journey {
       return { kind: 'refused', admission: { kind: 'never', reason: 'the request was stopped' } };
     if (!this.#runtime.providers.has(candidate.provider))
       return { kind: 'refused', admission: { kind: 'never', reason: 'removed from the config' } };
-    const { control } = this.#provider(candidate);
-    const claimed = control.claim({
+    const provider = this.#provider(candidate);
+    const claimed = provider.control.claim({
       model: candidate.model,
-      limitMs: attemptLimitMs(this.#open, control.config),
+      limitMs: attemptLimitMs(this.#open, provider.control.config),
       isForced,
       avoid: this.#progress.avoided(candidate.provider),
       pace: { tokens: this.#paceTokens() },
-      booking: this.#booking(candidate),
+      isRepeat: this.#progress.isRepeat(candidate),
     });
+    if (claimed.kind === 'claimed') this.#claimedFrom = provider;
     // Another round here is more than the budget allows: somebody else, or a longer rest.
-    if (claimed.kind === 'unaffordable') this.#progress.spend(candidate);
+    if (claimed.kind === 'unaffordable') this.#progress.postpone(candidate);
     return claimed;
-  }
-
-  #booking(candidate: Candidate): Booking {
-    if (this.#progress.isPaidFor(candidate)) return 'none';
-    if (this.#open.attempts.length === 0) return 'first';
-    return this.#progress.isRepeat(candidate) ? 'repeat' : 'failover';
   }
 
   async #useSlot(slot: Slot, candidate: Candidate): Promise<boolean> {
     await this.#mark('running');
-    if (!this.#confirm(slot, candidate)) return false;
-    const outcome = await this.#tryOnce(slot, candidate);
+    const provider = this.#confirm(slot, candidate);
+    if (provider === undefined) return false;
+    const outcome = await this.#tryOnce(slot, candidate, provider);
     if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
     const { clock } = this.#runtime;
     const response = respond(this.#open, candidate, outcome, { nowMs: clock.nowMs(), wallMs: clock.wallMs() });
@@ -157,30 +153,46 @@ class Journey {
     return true;
   }
 
-  /** A slow store leaves time between claim and sending; what a 429 or a failure forbade meanwhile is not sent. */
-  #confirm(slot: Slot, candidate: Candidate): boolean {
-    const { permit, credential, isRefundable } = slot.claimed;
-    const { control } = this.#provider(candidate);
-    if (control.isStillAdmitted(permit)) return true;
-    control.report(permit, { verdict: 'neutral', effect: 'none', model: candidate.model });
-    control.correctPace({ tokens: this.#paceTokens() }, 0);
-    if (isRefundable) control.refundRepeat(credential.id);
+  /** A slow store leaves time between claim and sending; what a 429, a failure or a reload forbade meanwhile is not sent. */
+  #confirm(slot: Slot, candidate: Candidate): Provider | undefined {
+    const { claimed } = slot;
+    const control = this.#claimedFrom?.control ?? this.#provider(candidate).control;
+    const provider = this.#runtime.providers.get(candidate.provider);
+    if (provider?.control === control && control.isStillAdmitted(claimed.permit)) {
+      this.#book(control, candidate, claimed.credential.id);
+      return provider;
+    }
+    control.undo(claimed, { tokens: this.#paceTokens() });
     slot.release();
-    return false;
+    return undefined;
+  }
+
+  /** The first attempt of a request earns, going over to another target is charged; a retry and a repeat are paid already. */
+  #book(control: Provider['control'], candidate: Candidate, credentialId: string): void {
+    if (this.#progress.isPaidFor(candidate) || this.#progress.isRepeat(candidate)) return;
+    control.bookAttempt(credentialId, this.#open.attempts.length === 0 ? 'first' : 'failover');
   }
 
   /** One attempt with its slot; reports it to breaker, ledger and health whatever came of it. */
-  async #tryOnce(slot: Slot, candidate: Candidate): Promise<AttemptOutcome> {
-    const { control, adapter } = this.#provider(candidate);
-    const { credential } = slot.claimed;
+  async #tryOnce(slot: Slot, candidate: Candidate, provider: Provider): Promise<AttemptOutcome> {
+    const { claimed } = slot;
     let outcome: AttemptOutcome | undefined;
     try {
-      outcome = await this.#attempt(slot, candidate, { control, adapter });
+      outcome = await this.#attempt(slot, candidate, provider);
     } finally {
-      this.#report(control, slot, candidate, outcome);
+      this.#chance = this.#runtime.clock.random();
+      reportAttempt(provider.control, {
+        claimed,
+        model: candidate.model,
+        outcome,
+        paceTokens: this.#paceTokens(),
+        inputTokens: this.#open.init.inputTokens,
+        attemptsBefore: this.#progress.attemptsAt(candidate) - 1,
+        random: this.#chance,
+      });
       slot.release();
     }
-    await remember(this.#runtime, this.#open, { candidate, outcome, credentialId: credential.id });
+    await remember(this.#runtime, this.#open, { candidate, outcome, credentialId: claimed.credential.id });
     return outcome;
   }
 
@@ -217,41 +229,14 @@ class Journey {
 
   /** Whether another candidate is ready at this moment. */
   #hasOther(candidate: Candidate): boolean {
-    return rankNow(this.#runtime, this.#open, this.#progress).some(
-      (other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate),
-    );
-  }
-
-  /** Tells whoever gave the permit what became of it; every permit is reported exactly once (R5). */
-  #report(control: Provider['control'], slot: Slot, candidate: Candidate, outcome: AttemptOutcome | undefined): void {
-    const { permit, credential, isRefundable } = slot.claimed;
-    if (outcome === undefined) {
-      control.report(permit, { verdict: 'neutral', effect: 'none', model: candidate.model });
-      return;
+    try {
+      return rankNow(this.#runtime, this.#open, this.#progress).some(
+        (other) => other.state === 'ready' && candidateKey(other.candidate) !== candidateKey(candidate),
+      );
+    } catch {
+      // An adapter of a user may throw when it is asked what it supports, and a timer has nobody to tell.
+      return false;
     }
-    if (outcome.kind !== 'failed') {
-      control.report(permit, { verdict: 'success', effect: 'none', model: candidate.model });
-      if (isRefundable) control.refundRepeat(credential.id);
-      const { inputTokens, outputTokens } = outcome.reply.usage;
-      if (inputTokens !== undefined)
-        control.correctPace({ tokens: this.#paceTokens() }, inputTokens + (outputTokens ?? 0));
-      return;
-    }
-    const { failure, written } = outcome;
-    const { breaker, effect, outcome: kind } = FAILURE_POLICY[failure.kind];
-    this.#chance = this.#runtime.clock.random();
-    const holdMs = gateHoldMs(failure, this.#progress.attemptsAt(candidate) - 1, this.#chance);
-    control.report(permit, {
-      verdict: breaker,
-      effect,
-      model: candidate.model,
-      message: failure.message,
-      ...(holdMs !== undefined && { holdMs }),
-      ...(failure.retryAfterMs !== undefined && { exhaustedMs: failure.retryAfterMs }),
-    });
-    // What a stopped attempt kept the provider from writing is there for others.
-    if (kind === 'abandoned')
-      control.correctPace({ tokens: this.#paceTokens() }, tokensUsed(written, this.#open.init.inputTokens));
   }
 
   async #afterFailure(

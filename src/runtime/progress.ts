@@ -89,6 +89,12 @@ export class Progress {
     this.#spent.add(candidateKey(candidate));
   }
 
+  /** Not now: its retry budget is used up, which time mends. */
+  postpone(candidate: Candidate): void {
+    this.spend(candidate);
+    this.#hasTransient = true;
+  }
+
   get hasSpent(): boolean {
     return this.#spent.size > 0;
   }

@@ -7,6 +7,7 @@ import type { AttemptReport, Cost, Usage } from '../contract/response.ts';
 import { costOf } from '../policy/price.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { AttemptOutcome } from './attempt-outcome.ts';
+import { askStore, STORE_WAIT_MS } from './ask-store.ts';
 import { estimatePartialUsage } from './estimate.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
@@ -33,7 +34,7 @@ export async function remember(runtime: Runtime, open: OpenRequest, ended: Ended
   if (open.init.isStored) await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.requestId, report));
 }
 
-/** Bookkeeping that fails is told, and the request goes on. */
+/** Bookkeeping that fails, or takes longer than the request has, is told, and the request goes on. */
 export async function bookkeep(
   runtime: Runtime,
   open: OpenRequest,
@@ -41,7 +42,7 @@ export async function bookkeep(
   write: () => Promise<void>,
 ): Promise<void> {
   try {
-    await write();
+    await askStore(runtime.clock, write(), STORE_WAIT_MS, open.signal);
   } catch (error) {
     runtime.announce('store.failed', { requestId: open.requestId, operation, message: String(error) });
   }

@@ -5,7 +5,6 @@ import type { RequestId } from '../contract/response.ts';
 import type { RequestResult } from '../contract/service.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
-import { settledWithin } from './sleep.ts';
 
 const WAIT_MAX_MS = 86_400_000;
 /** How long `cancel` waits for a store that fails. */
@@ -27,16 +26,16 @@ export async function readResult(
     : resultOf(requestId, open.settlement);
 }
 
-/** Waits for a request as `settledWithin` does; meanwhile it is not given up for being late in a full queue. */
+/** Waits for the end of a request, at most `waitMs`; meanwhile it is not given up for being late in a full queue. */
 export async function settledWhileWatched(
-  { clock, open: table }: Runtime,
+  { open: table }: Runtime,
   open: OpenRequest,
   waitMs: number,
   signal?: AbortSignal,
-): Promise<boolean> {
+): Promise<void> {
   const unwatch = table.watch(open);
   try {
-    return await settledWithin(clock, open.settled, waitMs, signal);
+    await open.waitSettled(waitMs, signal);
   } finally {
     unwatch();
   }
@@ -54,10 +53,11 @@ export async function cancelRequest(runtime: Runtime, requestId: RequestId): Pro
     return false;
   }
   open.stop('cancelled');
-  if (!(await settledWithin(runtime.clock, open.settled, CANCEL_WAIT_MS)) && open.settlement !== undefined)
+  await open.waitSettled(CANCEL_WAIT_MS);
+  if (runtime.open.find(requestId) !== undefined)
     throw new SwitchgearError(
       'store-unavailable',
-      `request ${requestId} has ended and the store cannot write how; ask getResult later`,
+      `request ${requestId} was stopped and the store has not written how it ended; ask getResult later`,
       { requestId },
     );
   const settlement = await open.settled;

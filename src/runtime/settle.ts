@@ -23,15 +23,35 @@ export type Ending =
 export async function settle(runtime: Runtime, open: OpenRequest, ending: Ending): Promise<void> {
   const settlement = settlementOf(ending);
   if (!open.settle(settlement, ending.kind === 'failed' ? ending.error : undefined)) return;
-  if (open.init.isStored) {
-    runtime.open.unwritten += 1;
-    await writeSettlement(runtime, open, settlement);
-    runtime.open.unwritten -= 1;
+  if (open.init.isStored && !(await write(runtime, open, settlement))) {
+    disown(runtime, open);
+    return;
   }
   runtime.open.remove(open);
   endStream(open, ending);
   open.wake();
   announceSettled(runtime, open, settlement);
+}
+
+/** While it is being written the request takes up room, and is `running` to whoever asks. */
+async function write(runtime: Runtime, open: OpenRequest, settlement: Settlement): Promise<boolean> {
+  runtime.open.mark(open, 'running');
+  runtime.open.unwritten += 1;
+  const isWritten = await writeSettlement(runtime, open, settlement);
+  runtime.open.unwritten -= 1;
+  return isWritten;
+}
+
+/** The service ends before it could write how a request ended: nobody is told an end that may turn out another one. */
+function disown(runtime: Runtime, open: OpenRequest): void {
+  const message = `how request ${open.requestId} ended could not be written before the service ended; the store says that it is open`;
+  const error = createError(open, 'store-unavailable', message, {});
+  const ending: Ending = { kind: 'failed', error };
+  open.replaceEnding(settlementOf(ending), error);
+  runtime.open.remove(open);
+  endStream(open, ending);
+  open.wake();
+  announceSettled(runtime, open, settlementOf(ending));
 }
 
 function settlementOf(ending: Ending): Settlement {

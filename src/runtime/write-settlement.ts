@@ -4,6 +4,7 @@
  * the service ends that: the record then says that the request is open, which whoever starts next can see.
  */
 import type { Settlement } from '../contract/records.ts';
+import { askStore, STORE_WAIT_MS } from './ask-store.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
 import { sleep } from './sleep.ts';
@@ -12,17 +13,20 @@ const PAUSE_BASE_MS = 100;
 const PAUSE_CAP_MS = 10_000;
 /** Further tries once the service is ending. */
 const LAST_TRIES_MAX = 3;
+/** At the end of the service there is less time. */
+const LAST_WAIT_MS = 3_000;
 
-/** Resolves when it is written, or cannot be any more. Never rejects. */
-export async function writeSettlement(runtime: Runtime, open: OpenRequest, settlement: Settlement): Promise<void> {
+/** True when it is written; false when it cannot be any more. Never rejects. */
+export async function writeSettlement(runtime: Runtime, open: OpenRequest, settlement: Settlement): Promise<boolean> {
   const { clock, store, ending } = runtime;
   const stored = withoutWireBody(settlement);
   let lastTries = 0;
   for (let tries = 0; lastTries < LAST_TRIES_MAX; tries++) {
     if (ending.aborted) lastTries += 1;
     try {
-      await store.settle(open.requestId, stored, clock.wallMs());
-      return;
+      const waitMs = ending.aborted ? LAST_WAIT_MS : STORE_WAIT_MS;
+      await askStore(clock, store.settle(open.requestId, stored, clock.wallMs()), waitMs);
+      return true;
     } catch (error) {
       runtime.announce('store.failed', { requestId: open.requestId, operation: 'settle', message: String(error) });
     }
@@ -30,6 +34,7 @@ export async function writeSettlement(runtime: Runtime, open: OpenRequest, settl
     if (ending.aborted) await sleep(clock, PAUSE_BASE_MS);
     else await sleep(clock, pauseMs, ending);
   }
+  return false;
 }
 
 function withoutWireBody(settlement: Settlement): Settlement {

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 
-import { type Booking, ProviderControl } from '../../src/actors/provider-control.ts';
+import { ProviderControl } from '../../src/actors/provider-control.ts';
 import { Registry } from '../../src/actors/registry.ts';
 import type { ProviderConfig } from '../../src/contract/config.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
@@ -283,18 +283,42 @@ describe('the retry budget of a claim', () => {
     return count;
   };
 
-  test.each<[Booking | undefined, number, number]>([
+  test.each([
     ['first', 5, 6],
     ['failover', 1, 4],
-    ['repeat', 1, 4],
-    ['none', 1, 5],
-    [undefined, 1, 5],
-  ])('booked as %s, %d times, leaves of five retries %d', async (booking, times, left) => {
+    ['retry', 1, 4],
+  ] as const)('booked as %s, %d times, leaves of five retries %d', async (kind, times, left) => {
     const rig = new ProviderRig();
     empty(rig);
     await rig.clock.advance(50_000);
-    for (let count = 0; count < times; count += 1) rig.report(rig.permit(booking && { booking }), 'success');
+    for (let count = 0; count < times; count += 1) rig.control.bookAttempt('upstream#1', kind);
     expect(affordable(rig)).toBe(left);
+  });
+
+  test.each([
+    [true, 4],
+    [false, 5],
+    [undefined, 5],
+  ])('pays for a claim that is a repeat (%s) and leaves of five retries %d', async (isRepeat, left) => {
+    const rig = new ProviderRig();
+    empty(rig);
+    await rig.clock.advance(50_000);
+    rig.report(rig.permit(isRepeat === undefined ? {} : { isRepeat }), 'success');
+    expect(affordable(rig)).toBe(left);
+  });
+
+  test('gets back what a claim took of which nothing was sent: permit, price and pacing', async () => {
+    const rig = new ProviderRig({ config: { rateLimit: { requestsPerMinute: 1, tokensPerMinute: 1_000 } } });
+    empty(rig);
+    await rig.clock.advance(10_000);
+    const pace = { tokens: 50 };
+    for (let count = 0; count < 20; count += 1) {
+      const claimed = rig.claim({ isRepeat: true, pace });
+      if (claimed.kind !== 'claimed') throw new TypeError(`expected claim ${count} to be made, got: ${claimed.kind}`);
+      rig.control.undo(claimed, pace);
+    }
+    expect(rig.state.concurrency.inFlight).toBe(0);
+    expect(affordable(rig)).toBe(1);
   });
 
   test('refuses retries alone: a first attempt and a failover are made however empty it is', () => {
@@ -315,19 +339,19 @@ describe('the retry budget of a claim', () => {
   test('refuses a repeat that it does not afford, which takes neither a permit nor pacing tokens', () => {
     const rig = new ProviderRig({ config: { rateLimit: { requestsPerMinute: 1 } } });
     empty(rig);
-    expect(rig.claim({ booking: 'repeat' })).toEqual({ kind: 'unaffordable' });
+    expect(rig.claim({ isRepeat: true })).toEqual({ kind: 'unaffordable' });
     expect(rig.state.concurrency.inFlight).toBe(0);
-    expect(rig.claim({ booking: 'first' })).toMatchObject({ kind: 'claimed', isRefundable: false });
+    expect(rig.claim()).toMatchObject({ kind: 'claimed', isRefundable: false });
   });
 
   test('gets the price of a repeat back when it is refunded, and is full at twenty', async () => {
     const rig = new ProviderRig();
     empty(rig);
     await rig.clock.advance(10_000);
-    expect(rig.claim({ booking: 'repeat' })).toMatchObject({ kind: 'claimed', isRefundable: true });
-    expect(rig.claim({ booking: 'repeat' })).toEqual({ kind: 'unaffordable' });
+    expect(rig.claim({ isRepeat: true })).toMatchObject({ kind: 'claimed', isRefundable: true });
+    expect(rig.claim({ isRepeat: true })).toEqual({ kind: 'unaffordable' });
     rig.control.refundRepeat('upstream#1');
-    expect(rig.claim({ booking: 'repeat' })).toMatchObject({ kind: 'claimed' });
+    expect(rig.claim({ isRepeat: true })).toMatchObject({ kind: 'claimed' });
     for (let count = 0; count < 30; count += 1) rig.control.refundRepeat('upstream#1');
     expect(affordable(rig)).toBe(20);
   });
@@ -336,15 +360,27 @@ describe('the retry budget of a claim', () => {
     const rig = new ProviderRig();
     await rig.openAndWait();
     empty(rig);
-    expect(rig.claim({ booking: 'repeat' })).toMatchObject({ kind: 'claimed', isRefundable: false });
+    expect(rig.claim({ isRepeat: true })).toMatchObject({ kind: 'claimed', isRefundable: false });
   });
 
   test('is not charged for a claim that is paced', () => {
     const rig = new ProviderRig({ config: { rateLimit: { requestsPerMinute: 1 } } });
     rig.permit();
-    for (let count = 0; count < 30; count += 1) expect(rig.claim({ booking: 'failover' }).kind).toBe('paced');
+    for (let count = 0; count < 30; count += 1) expect(rig.claim({ isRepeat: true }).kind).toBe('paced');
     expect(affordable(rig)).toBe(20);
   });
+});
+
+test('what was claimed is not confirmed while the actor is down and may not have heard of a 429', () => {
+  const rig = new ProviderRig();
+  const permit = rig.permit();
+  expect(rig.control.isStillAdmitted(permit)).toBe(true);
+  rig.crash();
+  expect(rig.control.isStillAdmitted(permit)).toBe(false);
+  rig.start();
+  expect(rig.control.isStillAdmitted(permit)).toBe(true);
+  rig.actor.suspend();
+  expect(rig.control.isStillAdmitted(permit)).toBe(false);
 });
 
 describe('whoever waits is told', () => {

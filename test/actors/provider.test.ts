@@ -183,6 +183,41 @@ describe('rule B in the actor', () => {
   });
 });
 
+describe('successes that have left the window', () => {
+  /** Closed, with five failures in a row whose successes before them are forgotten: one more failure opens it. */
+  const agedRig = async () => {
+    const rig = new ProviderRig();
+    const early = [rig.permit(), rig.permit(), rig.permit()] as const;
+    await rig.openAndWait();
+    rig.close();
+    rig.attempts(7, 'success');
+    await rig.clock.advance(20_000);
+    rig.attempts(5, 'upstream-error');
+    await rig.clock.advance(45_000);
+    expect([rig.breaker, rig.state.breaker.failureCount, rig.state.breaker.successCount]).toEqual(['closed', 5, 0]);
+    return { rig, early };
+  };
+
+  test('open nothing by what is counted nowhere: an end that says nothing, a late report, a late overdue', async () => {
+    const { rig, early } = await agedRig();
+    rig.attempt('abandoned');
+    rig.report(early[0], 'upstream-error');
+    rig.report(early[1], 'success');
+    rig.control.overdue(early[2]);
+    expect(rig.breaker).toBe('closed');
+  });
+
+  test.each<[string, (rig: ProviderRig) => void]>([
+    ['a failure', (rig) => rig.attempt('upstream-error')],
+    ['an overdue call', (rig) => rig.control.overdue(rig.permit())],
+    ['a failed check', (rig) => rig.control.checkFailed('connect refused')],
+  ])('are not there to hold it closed at the next piece of evidence: %s', async (_name, act) => {
+    const { rig } = await agedRig();
+    act(rig);
+    expect(rig.breaker).toBe('open');
+  });
+});
+
 describe('openings', () => {
   test('last 15 s for the first four in a row, then double up to five minutes, each within a fifth', async () => {
     const rig = new ProviderRig({ seed: 7 });

@@ -1,14 +1,8 @@
 /** What the simulation found, each as the shortest story that shows it. */
 import { describe, expect, test } from 'vitest';
-import { startService } from '../../src/compose.ts';
-import { SwitchgearError } from '../../src/contract/errors.ts';
-import type { RequestStore } from '../../src/contract/records.ts';
-import type { Service } from '../../src/contract/service.ts';
-import { sleep } from '../../src/runtime/sleep.ts';
-import { MemoryStore } from '../../src/stores/memory.ts';
-import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { OPEN_MAX_JITTERED_MS, ProviderRig } from '../support/provider-rig.ts';
-import { answer, fail, hang, ScriptedProvider } from '../support/scripted-provider.ts';
+import { answer, fail, hang } from '../support/scripted-provider.ts';
+import { createStoreWorld } from '../support/store-world.ts';
 import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
 
 const HOUR_MS = 3_600_000;
@@ -229,55 +223,3 @@ describe('a store that fails', () => {
     expect(await world.clock.waitFor(world.service.getResult(requestId))).toMatchObject({ status: 'succeeded' });
   });
 });
-
-type Failing = Partial<Record<'insert' | 'load' | 'settle' | 'markRunning', 'before' | 'after'>>;
-
-interface StoreWorld extends AsyncDisposable {
-  readonly service: Service;
-  readonly clock: VirtualClock;
-  readonly provider: ScriptedProvider;
-  readonly fails: Failing;
-  slowMs: number;
-}
-
-/** A service whose store fails as it is told, before or after an operation had its effect. */
-async function createStoreWorld(options: { readonly queueDepthMax?: number } = {}): Promise<StoreWorld> {
-  const clock = new VirtualClock();
-  const provider = new ScriptedProvider('a', clock);
-  const memory = new MemoryStore({ clock, resultTtlMs: HOUR_MS * 24 });
-  const fails: Failing = {};
-  const world = { slowMs: 0 };
-  const run = async <Value>(operation: keyof Failing, act: () => Promise<Value>): Promise<Value> => {
-    const failing = fails[operation];
-    if (world.slowMs > 0) await sleep(clock, world.slowMs);
-    if (failing === 'before') throw new SwitchgearError('store-unavailable', 'scripted');
-    const value = await act();
-    if (failing === 'after') throw new SwitchgearError('store-unavailable', 'scripted');
-    return value;
-  };
-  const store: RequestStore = {
-    insert: (record) => run('insert', () => memory.insert(record)),
-    load: (requestId) => run('load', () => memory.load(requestId)),
-    settle: (...end) => run('settle', () => memory.settle(...end)),
-    markRunning: (requestId) => run('markRunning', () => memory.markRunning(requestId)),
-    markQueued: (requestId) => memory.markQueued(requestId),
-    addAttempt: (requestId, attempt) => memory.addAttempt(requestId, attempt),
-    close: () => memory.close(),
-  };
-  const service = await startService(
-    {
-      service: { queueDepthMax: options.queueDepthMax ?? 100 },
-      providers: { a: { adapter: 'scripted', apiKey: 'none', models: ['m'], health: { intervalMs: 86_400_000 } } },
-    },
-    { clock, store, adapters: { scripted: provider.createAdapter } },
-  );
-  return Object.assign(world, {
-    service,
-    clock,
-    provider,
-    fails,
-    [Symbol.asyncDispose]: async () => {
-      await clock.waitFor(service.stop({ graceMs: 0 }));
-    },
-  });
-}

@@ -1,0 +1,101 @@
+/** A service over a store that fails, hangs or is slow as it is told, before or after an operation had its effect. */
+import { startService } from '../../src/compose.ts';
+import { SwitchgearError } from '../../src/contract/errors.ts';
+import type { RequestStore } from '../../src/contract/records.ts';
+import type { Service } from '../../src/contract/service.ts';
+import { sleep } from '../../src/runtime/sleep.ts';
+import { MemoryStore } from '../../src/stores/memory.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { ScriptedProvider } from './scripted-provider.ts';
+
+/** Which operations go wrong, and how. */
+type Failing = Partial<Record<'insert' | 'load' | 'settle' | 'markRunning', 'before' | 'after' | 'hang'>>;
+
+export interface StoreWorld extends AsyncDisposable {
+  readonly service: Service;
+  readonly clock: VirtualClock;
+  readonly provider: ScriptedProvider;
+  readonly fails: Failing;
+  slowMs: number;
+  /** Ids whose end was written. */
+  readonly settled: readonly string[];
+  /** Keys that calls came with. */
+  readonly keysSeen: readonly (string | undefined)[];
+  /** Reloads the config with these providers: name to key. */
+  reloadWith(keys: Readonly<Record<string, string>>): Promise<void>;
+}
+
+/** A service whose store fails as it is told, before or after an operation had its effect. */
+export async function createStoreWorld(options: { readonly queueDepthMax?: number } = {}): Promise<StoreWorld> {
+  const clock = new VirtualClock();
+  const provider = new ScriptedProvider('a', clock);
+  const memory = new MemoryStore({ clock, resultTtlMs: 86_400_000 });
+  const fails: Failing = {};
+  const settled: string[] = [];
+  const keysSeen: (string | undefined)[] = [];
+  const world = { slowMs: 0 };
+  const run = async <Value>(operation: keyof Failing, act: () => Promise<Value>): Promise<Value> => {
+    const failing = fails[operation];
+    if (world.slowMs > 0) await sleep(clock, world.slowMs);
+    if (failing === 'hang') await new Promise<never>(() => undefined);
+    if (failing === 'before') throw new SwitchgearError('store-unavailable', 'scripted');
+    const value = await act();
+    if (failing === 'after') throw new SwitchgearError('store-unavailable', 'scripted');
+    return value;
+  };
+  const store: RequestStore = {
+    insert: (record) => run('insert', () => memory.insert(record)),
+    load: (requestId) => run('load', () => memory.load(requestId)),
+    settle: (...end) =>
+      run('settle', async () => {
+        settled.push(end[0]);
+        return memory.settle(...end);
+      }),
+    markRunning: (requestId) => run('markRunning', () => memory.markRunning(requestId)),
+    markQueued: (requestId) => memory.markQueued(requestId),
+    addAttempt: (requestId, attempt) => memory.addAttempt(requestId, attempt),
+    close: () => memory.close(),
+  };
+  const providersWith = (keys: Readonly<Record<string, string>>) =>
+    Object.fromEntries(
+      Object.entries(keys).map(([name, apiKey]) => [
+        name,
+        { adapter: 'scripted', apiKey, models: ['m'], health: { intervalMs: 86_400_000 } },
+      ]),
+    );
+  const config = {
+    service: { queueDepthMax: options.queueDepthMax ?? 100 },
+    providers: providersWith({ a: 'first-key' }),
+  };
+  const service = await startService(config, {
+    clock,
+    store,
+    adapters: {
+      scripted: (...parts) => {
+        const adapter = provider.createAdapter(...parts);
+        return {
+          ...adapter,
+          send: (call) => {
+            keysSeen.push(call.credential.apiKey);
+            return adapter.send(call);
+          },
+        };
+      },
+    },
+  });
+  return Object.assign(world, {
+    service,
+    clock,
+    provider,
+    fails,
+    settled,
+    keysSeen,
+    reloadWith: async (keys: Readonly<Record<string, string>>) => {
+      config.providers = providersWith(keys);
+      await service.reload();
+    },
+    [Symbol.asyncDispose]: async () => {
+      await clock.waitFor(service.stop({ graceMs: 0 }));
+    },
+  });
+}
