@@ -215,6 +215,72 @@ describe('a claim', () => {
   });
 });
 
+describe('a ramp', () => {
+  test('does not wait for calls of an earlier epoch, nor for those that hang beyond their limit', async () => {
+    const rig = new ProviderRig({ config: { concurrency: 8 } });
+    const early = rig.permit();
+    await rig.openAndWait();
+    rig.close();
+    expect(rig.control.admission('model-1')).toEqual({ kind: 'ready', isRamping: false });
+    const hung = rig.permit();
+    expect(rig.control.admission('model-1')).toEqual({ kind: 'ready', isRamping: true });
+    rig.control.overdue(hung);
+    expect(rig.control.admission('model-1')).toEqual({ kind: 'ready', isRamping: false });
+    rig.report(early, 'success');
+    rig.permit();
+    expect(rig.control.admission('model-1')).toEqual({ kind: 'ready', isRamping: true });
+  });
+});
+
+describe('a claim that is undone', () => {
+  const claimed = (rig: ProviderRig, request: Parameters<ProviderRig['claim']>[0] = {}) => {
+    const result = rig.claim(request);
+    if (result.kind !== 'claimed') throw new TypeError(`expected a permit, got: ${result.kind}`);
+    return result;
+  };
+
+  test('gives its permit, a probe too, and its pacing tokens back, and counts for nothing', async () => {
+    const pace = { tokens: 540 };
+    const rig = new ProviderRig({ config: { rateLimit: { requestsPerMinute: 1, tokensPerMinute: 6_000 } } });
+    await rig.clock.advance(60_000);
+    const before = rig.state;
+    for (let count = 0; count < 5; count += 1) rig.control.undo(claimed(rig, { pace }), pace);
+    expect(rig.state).toEqual(before);
+    rig.permit({ pace });
+    expect(rig.claim({ pace }).kind).toBe('paced');
+
+    const probed = new ProviderRig();
+    await probed.openAndWait();
+    probed.control.undo(claimed(probed), { tokens: 0 });
+    expect(probed.breaker).toBe('halfOpen');
+    expect(probed.claim().kind).toBe('claimed');
+  });
+
+  test('gives the price of a repeat back, and nothing where nothing was paid', async () => {
+    const rig = new ProviderRig();
+    while (rig.control.bookAttempt('upstream#1', 'retry'));
+    rig.control.undo(claimed(rig), { tokens: 0 });
+    expect(rig.control.bookAttempt('upstream#1', 'retry')).toBe(false);
+    await rig.clock.advance(10_000);
+    rig.control.undo(claimed(rig, { isRepeat: true }), { tokens: 0 });
+    expect(rig.control.bookAttempt('upstream#1', 'retry')).toBe(true);
+    expect(rig.control.bookAttempt('upstream#1', 'retry')).toBe(false);
+  });
+
+  test('tells whoever is paced, because there is room again', async () => {
+    const rig = new ProviderRig();
+    const claim = claimed(rig);
+    const told = await timesTold(
+      rig,
+      () => {
+        rig.control.undo(claim, { tokens: 0 });
+      },
+      'onPaceRelaxed',
+    );
+    expect(told).toBe(1);
+  });
+});
+
 describe('what was claimed a moment ago', () => {
   test.each<[string, boolean, (rig: ProviderRig) => void]>([
     ['nothing has happened', true, () => {}],
