@@ -62,7 +62,12 @@ async function pay(plan: Plan, { target, upstreams }: World): Promise<void> {
   const { caller, stage, model, mark, leaving, stayMs } = plan;
   const visit = caller.ask(target, { model, content: directive(stage, mark) });
   if (leaving === 'when answered') return void (await visit.ended);
-  const isReached = () => upstreams.some((upstream) => upstream.find(mark)?.isReached === true);
+  // Whoever reads `[DONE]` hangs up, which may be before the upstream has said its very last.
+  const isReached = () =>
+    upstreams.some((upstream) => {
+      const asked = upstream.find(mark);
+      return asked?.isReached === true || asked?.isOver === true;
+    });
   let isEnded = false;
   void visit.ended.then(() => (isEnded = true));
   if (leaving === 'when reached') await until(() => isEnded || isReached(), `the upstream to reach ${mark}`);
