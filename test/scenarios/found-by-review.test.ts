@@ -1,20 +1,26 @@
 /** What reviewers found by reading, each as the shortest story that shows it. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { answer, fail, hang } from '../support/scripted-provider.ts';
 import { createStoreWorld } from '../support/store-world.ts';
 import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
 
-const NEVER_TRIPS = { minimumCalls: 10_000, consecutiveFailures: 10_000 };
+/** Stays closed while its window holds a single answer. */
+const NEVER_TRIPS = { minimumCalls: 1, failureRate: 1, consecutiveFailures: 10_000 };
 const SMART = { smart: ['a/m', 'b/m'] };
 
 test('a submitted request waits for a provider whose retry budget is used up, whatever another one says', async () => {
   await using runtime = await createTestRuntime({ providers: { a: { breaker: NEVER_TRIPS }, b: {} }, models: SMART });
   const [a, b] = [runtime.provider('a'), runtime.provider('b')];
+  a.plan(answer());
+  await runtime.complete(ask('x', 'a/m'));
   a.always = fail('upstream-error');
   b.always = fail('unauthorized');
-  for (let drained = 0; drained < 15; drained++) await runtime.failure(runtime.service.completion(ask('x', 'a/m')));
+  const drain = Array.from({ length: 120 }, () => rejection(runtime.service.completion(ask('x', 'a/m'))));
+  await runtime.run(Promise.all(drain));
   const requestId = await runtime.service.completionAsync(ask('x', 'smart'));
-  await runtime.clock.advance(60_000);
+  await runtime.clock.advance(15_000);
   expect((await runtime.service.getResult(requestId)).status).toBe('queued');
   a.always = answer('at last');
   expect(await runtime.result(requestId)).toMatchObject({ status: 'succeeded', response: { provider: 'a' } });
@@ -124,14 +130,80 @@ test('a claim from a provider that a reload has replaced meanwhile is not sent t
   expect(world.keysSeen).toEqual(['new-key']);
 });
 
-test('polling leaves nothing behind', async () => {
+test('polling leaves nothing behind while a request is open', async () => {
   await using runtime = await createTestRuntime({ providers: { a: {} } });
   runtime.provider('a').always = hang();
   const requestId = await runtime.service.completionAsync(HELLO);
-  await runtime.clock.advance(1);
-  const timers = runtime.clock.pendingTimers;
-  for (let poll = 0; poll < 100; poll++) await runtime.run(runtime.service.getResult(requestId, { waitMs: 1 }));
-  expect(runtime.clock.pendingTimers).toBe(timers);
+  const poll = async (times: number) => {
+    for (let count = 0; count < times; count++) await runtime.run(runtime.service.getResult(requestId, { waitMs: 1 }));
+  };
+  await poll(500);
+  const before = heapUsed();
+  await poll(5_000);
+  // Left behind, they would be more than two million bytes.
+  expect(heapUsed() - before).toBeLessThan(1_000_000);
   await runtime.run(runtime.service.cancel(requestId));
   expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+});
+
+/** Bytes that are still reachable. */
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc');
+  // V8 gives new contexts the function that the flag exposes.
+  (runInNewContext('gc') as () => void)();
+  return process.memoryUsage().heapUsed;
+}
+
+test('a submitted request sits through one attempt for no longer than a caller would, however long the limit is', async () => {
+  await using runtime = await createTestRuntime({ providers: { a: {} }, service: { timeoutMs: 20_000 } });
+  runtime.provider('a').plan(hang());
+  const requestId = await runtime.service.completionAsync(HELLO);
+  await runtime.clock.advance(19_000);
+  expect(runtime.provider('a').attempts).toHaveLength(1);
+  await runtime.clock.advance(11_000);
+  expect(await runtime.service.getResult(requestId)).toMatchObject({ status: 'succeeded' });
+});
+
+test('an adapter that throws when asked what it supports does so to nobody', async () => {
+  await using runtime = await createTestRuntime({ providers: { a: {}, b: {} }, models: SMART });
+  runtime.provider('a').plan(hang());
+  const answered = runtime.service.completion(ask('x', 'smart'), { timeoutMs: 90_000 });
+  await runtime.clock.advance(1);
+  Object.assign(runtime.provider('b'), { lacks: undefined });
+  expect(await runtime.failure(answered)).toMatchObject({ code: 'timeout' });
+});
+
+test('who has ended and is not written takes up the room of one, and is running', async () => {
+  await using world = await createStoreWorld({ queueDepthMax: 4 });
+  world.provider.always = hang();
+  const running = Array.from({ length: 32 }, () => rejection(world.service.completion(HELLO, { timeoutMs: 60_000 })));
+  await world.clock.advance(1);
+  const ids = [await world.service.completionAsync(HELLO), await world.service.completionAsync(HELLO)];
+  world.fails.settle = 'before';
+  const refused = ids.map((requestId) => rejection(world.service.cancel(requestId)));
+  await world.clock.advance(100);
+  expect(await Promise.all(ids.map((requestId) => world.service.getResult(requestId)))).toMatchObject([
+    { status: 'running' },
+    { status: 'running' },
+  ]);
+  await expect(world.service.completionAsync(HELLO)).resolves.toMatch(/^req_/);
+  await world.clock.waitFor(Promise.all([...running, ...refused]));
+});
+
+test('the record says that a request waits, also when it waits in the lane of its second provider', async () => {
+  await using world = await createStoreWorld();
+  await world.reloadWith({ a: 'one', b: 'two' });
+  world.provider.always = hang();
+  const full = Array.from({ length: 32 }, () =>
+    rejection(world.service.completion(ask('x', 'b/m'), { timeoutMs: 30_000 })),
+  );
+  await world.clock.advance(1);
+  world.provider.plan(fail('broken', { afterMs: 5 }));
+  const requestId = await world.service.completionAsync(HELLO);
+  await world.clock.advance(1);
+  expect(await world.load(requestId)).toMatchObject({ record: { status: 'running' } });
+  await world.clock.advance(100);
+  expect(await world.service.getResult(requestId)).toMatchObject({ status: 'queued' });
+  expect(await world.load(requestId)).toMatchObject({ record: { status: 'queued', attempts: [{ provider: 'a' }] } });
+  await world.clock.waitFor(Promise.all(full));
 });

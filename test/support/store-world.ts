@@ -21,6 +21,8 @@ export interface StoreWorld extends AsyncDisposable {
   readonly settled: readonly string[];
   /** Keys that calls came with. */
   readonly keysSeen: readonly (string | undefined)[];
+  /** What the store says, without its faults. */
+  load(requestId: string): ReturnType<RequestStore['load']>;
   /** Reloads the config with these providers: name to key. */
   reloadWith(keys: Readonly<Record<string, string>>): Promise<void>;
 }
@@ -90,6 +92,7 @@ export async function createStoreWorld(options: { readonly queueDepthMax?: numbe
     fails,
     settled,
     keysSeen,
+    load: (requestId: string) => memory.load(requestId),
     reloadWith: async (keys: Readonly<Record<string, string>>) => {
       config.providers = providersWith(keys);
       await service.reload();
