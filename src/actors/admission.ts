@@ -4,7 +4,7 @@
  * quarantine into one word, and says why.
  */
 import type { Admission } from '../policy/rank.ts';
-import { nextCredential } from './credentials.ts';
+import { isBlocked, nextCredential } from './credentials.ts';
 import type { ProviderMemory } from './provider-memory.ts';
 
 type Wait = Extract<Admission, { kind: 'wait' }>;
@@ -32,7 +32,7 @@ export function admissionOf(memory: ProviderMemory, model: string, nowMs: number
     const leaseMs = Math.max(0, memory.probe.leaseUntilMs - nowMs);
     return { ...createWait('probing', leaseMs), background: describeOpening(memory) };
   }
-  if (keyWaitMs > 0) return createWait(next.credential.blocked === undefined ? 'held' : 'exhausted', keyWaitMs);
+  if (keyWaitMs > 0) return createWait(isBlocked(next.credential, nowMs) ? 'exhausted' : 'held', keyWaitMs);
   if (memory.breaker === 'halfOpen') return { kind: 'ready', isRamping: false, isForProbe: true };
   const { limit } = memory.limit;
   // Hung calls, and those of another generation, take no slot.

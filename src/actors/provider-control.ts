@@ -14,6 +14,7 @@ import { admissionOf, createWait } from './admission.ts';
 import type { Announce } from './announce.ts';
 import { isBlocked, nextCredential, pickCredential } from './credentials.ts';
 import { Mailbag } from './mailbag.ts';
+import type { ProviderKeeper } from './provider-keeper.ts';
 import { createProviderMachine, type ProviderMachine } from './provider.ts';
 import {
   createProviderMemory,
@@ -22,6 +23,7 @@ import {
   removePermit,
   type Report,
 } from './provider-memory.ts';
+import { urgencyOf } from './provider-snapshot.ts';
 import type { Registry } from './registry.ts';
 import { RetryBuckets } from './retry-buckets.ts';
 
@@ -60,6 +62,10 @@ export interface ProviderControlDeps {
   readonly registry: Registry;
   readonly announce: Announce;
   readonly beforeEvent: BeforeEvent | undefined;
+  /** Keeps what shall outlive the process; left out: nothing does. */
+  readonly keeper?: ProviderKeeper;
+  /** It was added while the service ran. Default false. */
+  readonly isReturning?: boolean;
 }
 
 /** The registry name of a provider's actor. */
@@ -87,8 +93,10 @@ export class ProviderControl {
       // Its permit ends with it, or the slot would be taken for ever.
       if (event.type === 'attempt.reported') this.#memory = removePermit(this.#memory, event.permit.id);
     });
-    this.#memory = createProviderMemory(deps.config, deps.clock.nowMs());
-    this.#pacing = new PacingBuckets(deps.config.rateLimit);
+    const known = deps.keeper?.begin(deps.config, deps.isReturning ?? false);
+    this.#memory = known?.memory ?? createProviderMemory(deps.config, deps.clock.nowMs());
+    this.#pacing = known?.pacing ?? new PacingBuckets(deps.config.rateLimit);
+    deps.keeper?.watch(() => ({ memory: this.#memory, pacing: this.#pacing }));
     this.#retryBuckets = new RetryBuckets(deps.clock);
   }
 
@@ -107,7 +115,9 @@ export class ProviderControl {
       beforeEvent,
       onUndelivered: this.#mailbag.keep,
       onSnapshot: (snapshot) => {
+        const urgency = urgencyOf(this.#memory, snapshot.context);
         this.#memory = snapshot.context;
+        if (urgency !== undefined) this.#deps.keeper?.noteChange(urgency);
         this.#changed();
       },
     });
@@ -132,6 +142,7 @@ export class ProviderControl {
   /** The provider left the config: what its last attempts report is nobody's business any more (R4). */
   retire(): void {
     this.#mailbag.close();
+    this.#deps.keeper?.retire();
   }
 
   /** Called when the provider's supervisor gave up. */
@@ -168,6 +179,7 @@ export class ProviderControl {
     if (isRefundable && !this.#retryBuckets.affords(credential.id)) return { kind: 'unaffordable' };
     const paceWaitMs = this.#pacing.take(request.pace, nowMs);
     if (paceWaitMs > 0) return { kind: 'paced', waitMs: paceWaitMs };
+    this.#keepPace();
     const permit: Permit = {
       id: ++this.#permitSequence,
       generation: this.#memory.generation,
@@ -178,6 +190,7 @@ export class ProviderControl {
     };
     if (!this.#mailbag.tellNow({ type: 'permit.claimed', permit })) {
       this.#pacing.giveBack(request.pace);
+      this.#keepPace();
       return { kind: 'refused', admission: createWait('restarting', RESTART_WAIT_MS) };
     }
     if (isRefundable) this.bookAttempt(credential.id, 'retry');
@@ -213,6 +226,7 @@ export class ProviderControl {
 
   configure(config: ProviderConfig): void {
     this.#pacing = this.#pacing.change(config.rateLimit, this.#deps.clock.nowMs());
+    this.#keepPace();
     this.#mailbag.tell({ type: 'config.changed', config });
     this.#paceRelaxed();
   }
@@ -226,6 +240,7 @@ export class ProviderControl {
     this.report(permit, { verdict: 'neutral', effect: 'none', model: '' });
     if (isRefundable) this.refundRepeat(credential.id);
     this.#pacing.giveBack(pace);
+    this.#keepPace();
     this.#paceRelaxed();
   }
 
@@ -233,6 +248,7 @@ export class ProviderControl {
   correctPace(taken: PaceRequest, usedTokens: number): void {
     const unused = taken.tokens - usedTokens;
     this.#pacing.correct(unused);
+    this.#keepPace();
     if (unused > 0) this.#paceRelaxed();
   }
 
@@ -295,6 +311,10 @@ export class ProviderControl {
   /** Calls `listener` in a microtask when whoever was told to wait for pacing may not have to wait as long. */
   onPaceRelaxed(listener: () => void): void {
     this.#paceListeners.add(listener);
+  }
+
+  #keepPace(): void {
+    if (this.#pacing.isLimited) this.#deps.keeper?.noteChange('soon');
   }
 
   #paceRelaxed(): void {

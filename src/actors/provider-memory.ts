@@ -24,8 +24,9 @@ import {
 } from './credentials.ts';
 
 /** How long a model the provider does not know is left alone. */
-const QUARANTINE_MS = 600_000;
-const QUARANTINED_MAX = 1_000;
+export const QUARANTINE_MS = 600_000;
+/** Models that are left alone at once: callers choose their names, so their number is bounded. */
+export const QUARANTINED_MAX = 1_000;
 
 /** One admission by the breaker. */
 export interface Permit extends CredentialRef {
@@ -244,7 +245,7 @@ export function beginClosed(memory: ProviderMemory, nowMs: number): ProviderMemo
 }
 
 export function quarantineModel(memory: ProviderMemory, model: string, nowMs: number): ProviderMemory {
-  // The oldest come first; callers choose the names, so their number is bounded.
+  // The oldest come first.
   const live = Object.entries(memory.quarantine)
     .filter(([known, untilMs]) => untilMs > nowMs && known !== model)
     .slice(-QUARANTINED_MAX + 1);

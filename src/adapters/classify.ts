@@ -5,12 +5,14 @@
  */
 import type { Failure } from '../contract/adapter.ts';
 import type { Clock } from '../contract/clock.ts';
-import { AttemptError, findInChain, isAttemptError } from './attempt-error.ts';
+import { findInChain } from '../network/error-chain.ts';
+import { type HeaderReader, parseRetryAfter } from '../network/retry-after.ts';
+import { AttemptError, isAttemptError } from './attempt-error.ts';
 import { describeBodyError, isMarkup, stripMarkup } from './body.ts';
 import { classifyConnectionError } from './connection.ts';
 import { judgeUpstream } from './judge.ts';
-import { parseRegainedAt, parseRetryAfter, type HeaderReader } from './retry-after.ts';
 import type { Scrub } from './scrub.ts';
+import { parseRegainedAt } from './spend-limit.ts';
 import { asCount, asList, asObject, asText, type WireObject } from './wire.ts';
 
 /** An error answer, or an error event inside a stream, as the SDK gave it. */

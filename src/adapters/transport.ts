@@ -5,11 +5,11 @@
  */
 import type { ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
-import type { Resolve } from './address.ts';
-import { checkResponse } from './body.ts';
-import { classifyConnectionError } from './connection.ts';
+import { createGuardedLookup, type Resolve } from '../network/address.ts';
+import { type Connections, type Fetch, openConnections } from '../network/connections.ts';
 import { AttemptError } from './attempt-error.ts';
-import { type Fetch, openConnections } from './dispatcher.ts';
+import { BODY_BYTES_MAX, checkResponse } from './body.ts';
+import { classifyConnectionError } from './connection.ts';
 
 export interface TransportDeps {
   /** Replaces undici's fetch; proxy, connect limit and address check are then its own business. */
@@ -50,9 +50,7 @@ export const EVENT_STREAM = 'text/event-stream';
  */
 export function createTransport(config: ProviderConfig, baseURL: URL, deps: TransportDeps = {}): Transport {
   const connections =
-    deps.fetch === undefined
-      ? openConnections(config, deps.resolve)
-      : { fetch: deps.fetch, close: async () => undefined };
+    deps.fetch === undefined ? connect(config, deps.resolve) : { fetch: deps.fetch, close: async () => undefined };
   return {
     fetchWith: (headers) => async (input, init) => {
       const url = resolveTarget(input, baseURL, config);
@@ -74,6 +72,17 @@ export function createTransport(config: ProviderConfig, baseURL: URL, deps: Tran
     },
     close: () => connections.close(),
   };
+}
+
+/** An address written out in `baseURL`, and `localhost`, is the operator's explicit wish; only other names are judged. */
+function connect(config: ProviderConfig, resolve: Resolve | undefined): Connections {
+  const { timeouts, proxy, allowPrivate } = config;
+  return openConnections({
+    connectMs: timeouts.connectMs,
+    responseBytesMax: BODY_BYTES_MAX,
+    proxy,
+    lookup: allowPrivate ? undefined : createGuardedLookup({ resolve, permitsLocalhost: true }),
+  });
 }
 
 /** Parses the base URL of a provider. @throws {SwitchgearError} `invalid-config` */

@@ -2,13 +2,17 @@
  * The last step from a valid config to the one the runtime trusts: providers split into active and left out, aliases into
  * candidates that are active, undefined options taken away where their absence is what means "not set".
  */
-import type { ProviderConfig, ResolvedConfig } from '../contract/config.ts';
+import type { ProviderConfig, ResolvedConfig, StoreConfig } from '../contract/config.ts';
 import type { KeyVerdict } from './keys.ts';
 import { splitCandidate } from './references.ts';
 import type { ParsedConfig, ParsedProvider } from './schema.ts';
 
 /** Builds the resolved config. `verdicts` has one for every provider. */
-export function buildConfig(parsed: ParsedConfig, verdicts: ReadonlyMap<string, KeyVerdict>): ResolvedConfig {
+export function buildConfig(
+  parsed: ParsedConfig,
+  verdicts: ReadonlyMap<string, KeyVerdict>,
+  storeDefault: StoreConfig['kind'],
+): ResolvedConfig {
   const entries = Object.entries(parsed.providers);
   const reasonOf = (name: string) => verdicts.get(name)?.inactiveReason;
   const isActive = ({ provider }: { readonly provider: string }) => reasonOf(provider) === undefined;
@@ -16,7 +20,7 @@ export function buildConfig(parsed: ParsedConfig, verdicts: ReadonlyMap<string, 
     service: parsed.service,
     defaults: { model: parsed.defaults.model, maxTokens: parsed.defaults.maxTokens },
     log: parsed.log,
-    store: { kind: parsed.store.kind, resultTtlMs: parsed.store.resultTtlMs },
+    store: buildStore(parsed, storeDefault),
     http: parsed.http,
     providers: entries
       .filter(([name]) => reasonOf(name) === undefined)
@@ -32,7 +36,19 @@ export function buildConfig(parsed: ParsedConfig, verdicts: ReadonlyMap<string, 
       ]),
     ),
     ledger: parsed.ledger,
+    webhooks: buildWebhooks(parsed),
   };
+}
+
+function buildStore({ store }: ParsedConfig, storeDefault: StoreConfig['kind']): StoreConfig {
+  const { kind = storeDefault, path, resultTtlMs } = store;
+  return kind === 'memory' ? { kind, resultTtlMs } : { kind, path, resultTtlMs };
+}
+
+function buildWebhooks({ webhooks }: ParsedConfig): ResolvedConfig['webhooks'] {
+  if (webhooks === undefined) return undefined;
+  const { secret: secrets, ...rest } = webhooks;
+  return { ...rest, secrets };
 }
 
 function buildProvider(name: string, parsed: ParsedProvider, credentials: KeyVerdict['credentials']): ProviderConfig {

@@ -3,7 +3,7 @@
  * is optional but `providers` and each provider's `adapter`; strings may hold `${NAME}` and `${NAME:-default}`. Durations
  * are milliseconds, token counts are tokens, prices are USD per million tokens.
  */
-import type { Delivery } from '../contract/request.ts';
+import type { Delivery, Recovery } from '../contract/request.ts';
 
 /** The lenient form of a config. `resolveConfig` validates it and fills in the defaults named here. */
 export interface SwitchgearConfig {
@@ -17,6 +17,8 @@ export interface SwitchgearConfig {
   /** Aliases: an ordered list of candidates, each `provider/model`. */
   readonly models?: Readonly<Record<string, readonly string[]>>;
   readonly ledger?: LedgerInput;
+  /** Default: off. */
+  readonly webhooks?: WebhooksInput;
 }
 
 export interface ServiceInput {
@@ -24,10 +26,15 @@ export interface ServiceInput {
   readonly timeoutMs?: number;
   /** Deadline of an async request. Default 86400000. */
   readonly asyncTimeoutMs?: number;
-  /** How many requests may wait at once (those being answered do not count); more are refused with `queue-full`. Default 10000. */
+  /**
+   * How many requests may wait in memory (those being answered do not count). More that are submitted wait in a store that is
+   * durable; any others are refused with `queue-full`. Default 10000.
+   */
   readonly queueDepthMax?: number;
   /** What happens to a stream that breaks after content. Default `live`. */
   readonly delivery?: Delivery;
+  /** What becomes of a submitted request that was running when its process ended. Default `atLeastOnce`: it is run again. */
+  readonly recovery?: Recovery;
 }
 
 export interface DefaultsInput {
@@ -43,8 +50,10 @@ export interface LogInput {
 }
 
 export interface StoreInput {
-  /** Default `memory`, the only kind in this version. */
-  readonly kind?: 'memory';
+  /** `sqlite` keeps everything in a file, `memory` for as long as the process lives. Default: `memory`, the daemon's `sqlite`. */
+  readonly kind?: 'memory' | 'sqlite';
+  /** The file of kind `sqlite`, relative to where the process was started. Default `./switchgear.db`. */
+  readonly path?: string;
   /** How long results can be read. Default 86400000. */
   readonly resultTtlMs?: number;
 }
@@ -61,6 +70,17 @@ export interface HttpInput {
 export interface LedgerInput {
   /** Older entries fold into daily totals; the sums stay. Default 30. */
   readonly retainDays?: number;
+}
+
+export interface WebhooksInput {
+  /** Where the end of each submitted request is told: http or https, without credentials. */
+  readonly url: string;
+  /** Signs what is sent: `whsec_` and 24 to 64 random bytes in base64. Several while receivers change to another one. */
+  readonly secret: string | readonly string[];
+  /** How long one try may take. Default 10000. */
+  readonly timeoutMs?: number;
+  /** Whether `url` may lead to a private or loopback address. Default false. */
+  readonly allowPrivate?: boolean;
 }
 
 export interface ProviderInput {

@@ -47,7 +47,11 @@ function childOf(parent: unknown, key: string | number): unknown {
 
 const SECRET_FIELDS = ['apiKey', 'apiKeys', 'headers', 'query', 'proxy'];
 
+/** Receivers' URLs often hold a token in their path. */
+const WEBHOOK_SECRET_FIELDS = ['url', 'secret'];
+
 function isSecretAt(path: ConfigPath, value: string): boolean {
+  if (path[0] === 'webhooks') return WEBHOOK_SECRET_FIELDS.includes(String(path[1]));
   if (path[0] !== 'providers' || path[2] === undefined) return false;
   const field = String(path[2]);
   return SECRET_FIELDS.includes(field) || field === 'options' || (field === 'baseURL' && value.includes('@'));
@@ -68,7 +72,7 @@ export function describe(value: unknown): string {
 
 /** Shorter strings are no secrets, and blotting them out would make messages unreadable. */
 const secretLengthMin = 8;
-const LOOKS_SECRET = /\b(?:sk|pk|rk|gsk|xai|sess|ghp|AIza)[-_]?[A-Za-z0-9_-]{12,}/g;
+const LOOKS_SECRET = /\b(?:sk|pk|rk|gsk|xai|sess|ghp|AIza)[-_]?[A-Za-z0-9_-]{12,}|\bwhsec_[A-Za-z0-9+/=_-]{12,}/g;
 
 /** Blots out every known secret and everything that looks like a key. */
 export function scrub(text: string, secrets: readonly string[]): string {
@@ -88,8 +92,9 @@ export function secretsOf({ tree, templates }: Disclosure, environment: Environm
         SECRET_FIELDS.flatMap((field) => stringsIn(childOf(provider, field))),
       )
     : [];
+  const fromWebhooks = stringsIn(childOf(childOf(tree, 'webhooks'), 'secret'));
   // The longest first, so that a secret that contains another is blotted out whole.
-  return [...new Set([...fromEnvironment, ...fromProviders])].toSorted((left, right) => right.length - left.length);
+  return [...new Set([...fromEnvironment, ...fromProviders, ...fromWebhooks])].toSorted((left, right) => right.length - left.length);
 }
 
 function stringsIn(value: unknown): readonly string[] {

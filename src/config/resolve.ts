@@ -3,7 +3,7 @@
  * it; `resolveConfig` throws them as one `invalid-config` error. The result has every default filled in, holds only what
  * is active, and is frozen all the way down. Nothing here reads a file, the environment or a clock.
  */
-import type { ConfigProblem, ResolvedConfig } from '../contract/config.ts';
+import type { ConfigProblem, ResolvedConfig, StoreConfig } from '../contract/config.ts';
 import { buildConfig } from './build.ts';
 import { deepFreeze } from './freeze.ts';
 import { interpolate, isPlainObject, type ConfigPath, type Environment } from './interpolate.ts';
@@ -19,6 +19,8 @@ export interface ConfigContext {
   readonly env: Environment;
   /** Names of adapters given to `startService`, valid beside the built-in ones. */
   readonly adapterNames?: readonly string[];
+  /** The kind of store where the config names none. Default `memory`. */
+  readonly storeDefault?: StoreConfig['kind'];
   /** What to call the config in errors. Default `the config`. */
   readonly source?: string;
 }
@@ -46,7 +48,10 @@ export function resolveConfig(input: unknown, context: ConfigContext): ConfigRes
 }
 
 /** Checks a config without throwing. */
-export function checkConfig(input: unknown, { env, adapterNames = [] }: ConfigContext): ConfigCheck {
+export function checkConfig(
+  input: unknown,
+  { env, adapterNames = [], storeDefault = 'memory' }: ConfigContext,
+): ConfigCheck {
   const { tree: filled, templates, problems: templateProblems } = interpolate(input, env);
   const tree = dropEmpty(filled, []);
   const parsed = configSchema.safeParse(tree);
@@ -62,7 +67,7 @@ export function checkConfig(input: unknown, { env, adapterNames = [] }: ConfigCo
   ];
   if (!parsed.success || problems.length > 0)
     return { isValid: false, problems: tidy(problems, secretsOf({ tree, templates }, env)) };
-  const config = buildConfig(parsed.data, verdicts);
+  const config = buildConfig(parsed.data, verdicts, storeDefault);
   return {
     isValid: true,
     config: deepFreeze(config),
@@ -149,6 +154,7 @@ function warningsOf(
     ...[...verdicts.values()].flatMap(({ warnings }) => warnings),
     ...emptyAliases.map((alias) => `alias ${alias} has no active candidate: all its providers are left out`),
     ...openKeys.map(({ name }) => `provider ${name}: its key travels unencrypted; use an https baseURL`),
+    ...(isOpenHttp(config.webhooks?.url) ? ['webhooks travel unencrypted; use an https url'] : []),
     ...pathless.map(
       ({ name }) =>
         `provider ${name}: its baseURL has no path, and most OpenAI-compatible servers answer under /v1; it is tried as it is`,

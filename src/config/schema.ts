@@ -5,9 +5,11 @@
  */
 import { z } from 'zod';
 
-import type { Delivery } from '../contract/request.ts';
+import type { Delivery, Recovery } from '../contract/request.ts';
 import { decimal, flag, integer, milliseconds, oneOf, section, text, toBoolean } from './fields.ts';
+import { webhooksSchema } from './webhooks.ts';
 
+const RECOVERIES: readonly [Recovery, ...Recovery[]] = ['atLeastOnce', 'atMostOnce'];
 const DELIVERIES: readonly [Delivery, ...Delivery[]] = ['live', 'whole', 'restart'];
 
 const serviceSchema = section({
@@ -15,6 +17,7 @@ const serviceSchema = section({
   asyncTimeoutMs: milliseconds(1).default(86_400_000),
   queueDepthMax: integer(1, 1_000_000).default(10_000),
   delivery: oneOf(DELIVERIES).default('live'),
+  recovery: oneOf(RECOVERIES).default('atLeastOnce'),
 });
 
 const defaultsSchema = section({
@@ -27,17 +30,8 @@ const logSchema = section({
 });
 
 const storeSchema = section({
-  kind: z
-    .literal('memory', {
-      error: ({ input }) =>
-        input === 'sqlite' || input === 'redis'
-          ? '"sqlite" and "redis" are not available in this version; expected "memory"'
-          : 'expected "memory", the only kind in this version',
-    })
-    .default('memory'),
-  path: z
-    .undefined({ error: 'a path belongs to kind "sqlite", which is not available in this version; expected nothing' })
-    .optional(),
+  kind: oneOf(['memory', 'sqlite']).optional(),
+  path: text('a file').default('./switchgear.db'),
   resultTtlMs: milliseconds(1).default(86_400_000),
 });
 
@@ -180,6 +174,7 @@ export const configSchema = section({
     .undefined({ error: 'budgets and tenant limits are not available in this version; remove this section' })
     .optional(),
   ledger: ledgerSchema.prefault({}),
+  webhooks: webhooksSchema,
 });
 
 /** What the schema makes of a config without mistakes. */

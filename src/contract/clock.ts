@@ -14,3 +14,12 @@ export interface Clock {
   random(): number;
   randomBytes(size: number): Uint8Array;
 }
+
+/**
+ * Epoch ms that only go forward: the wall clock as it was now, and the monotonic one since then. For moments that are
+ * compared with those of another process and shall not jump within this one.
+ */
+export function steadyWall(clock: Clock): () => number {
+  const offsetMs = clock.wallMs() - clock.nowMs();
+  return () => offsetMs + clock.nowMs();
+}

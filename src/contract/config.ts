@@ -2,7 +2,7 @@
  * The resolved configuration: what `config/load.ts` makes of a file or an object, every default filled in, frozen.
  * `SwitchgearConfig` is the lenient input shape; `ResolvedConfig` is what the runtime trusts. All durations are ms.
  */
-import type { Delivery } from './request.ts';
+import type { Delivery, Recovery } from './request.ts';
 
 /** One secret. `id` names it in states and logs (`openai#1`); `apiKey` is undefined for upstreams without keys. */
 export interface Credential {
@@ -85,16 +85,31 @@ export interface AliasCandidate {
   readonly model: string;
 }
 
+export type StoreConfig =
+  | { readonly kind: 'memory'; readonly resultTtlMs: number }
+  | { readonly kind: 'sqlite'; readonly path: string; readonly resultTtlMs: number };
+
+/** Where settlements of submitted requests are told. */
+export interface WebhooksConfig {
+  readonly url: string;
+  /** As Standard Webhooks writes them: `whsec_` and base64. Every notice is signed with each of them. */
+  readonly secrets: readonly string[];
+  /** How long one try may take. */
+  readonly timeoutMs: number;
+  readonly allowPrivate: boolean;
+}
+
 export interface ResolvedConfig {
   readonly service: {
     readonly timeoutMs: number;
     readonly asyncTimeoutMs: number;
     readonly queueDepthMax: number;
     readonly delivery: Delivery;
+    readonly recovery: Recovery;
   };
   readonly defaults: { readonly model: string | undefined; readonly maxTokens: number };
   readonly log: { readonly level: string };
-  readonly store: { readonly kind: 'memory'; readonly resultTtlMs: number };
+  readonly store: StoreConfig;
   readonly http: { readonly host: string; readonly port: number; readonly bodyLimitBytes: number };
   /** Active providers in config order. */
   readonly providers: readonly ProviderConfig[];
@@ -106,6 +121,8 @@ export interface ResolvedConfig {
   }[];
   readonly models: Readonly<Record<string, readonly AliasCandidate[]>>;
   readonly ledger: { readonly retainDays: number };
+  /** Undefined: off. */
+  readonly webhooks: WebhooksConfig | undefined;
 }
 
 /** One mistake in a config, named by its path. */

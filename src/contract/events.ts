@@ -22,6 +22,8 @@ export interface Events {
     usage?: Usage;
     costUsd?: number;
   };
+  /** It waits in a durable store alone: memory is full, or the service ends. */
+  'request.parked': { requestId: RequestId; reason: 'evicted' | 'shutdown' };
   'attempt.started': { requestId: RequestId; provider: string; model: string; attempt: number; isProbe: boolean };
   'attempt.failed': AttemptReport & {
     requestId: RequestId;
@@ -42,8 +44,22 @@ export interface Events {
   'actor.restarted': { actor: string; incarnation: number; restarts: number };
   'provider.gaveUp': { provider: string; restarts: number };
   'provider.revived': { provider: string };
+  /** What is stored of it is not understood, wholly or in part. */
+  'state.ignored': { provider: string; reason: string };
+  /** `waitMs`: until it may be asked. `blocked`: credentials that are still taken out. */
+  'provider.restored': { provider: string; breaker: BreakerName; waitMs: number; blocked: readonly string[] };
   'config.reloaded': { added: readonly string[]; removed: readonly string[]; changed: readonly string[] };
-  'store.failed': { requestId: RequestId; operation: string; message: string };
+  /** Without a requestId: an operation that is about no single request. */
+  'store.failed': { requestId?: RequestId; operation: string; message: string };
+  'webhook.delivered': { requestId: RequestId; tries: number; status: number };
+  /** A try failed; there will be another one. */
+  'webhook.postponed': { requestId: RequestId; tries: number; retryInMs: number; reason: string };
+  /** Nothing more is tried. */
+  'webhook.failed': { requestId: RequestId; tries: number; reason: string };
+  /** What a process that ended had left behind. */
+  'service.recovered': { queued: number; requeued: number; interrupted: number };
+  'batch.created': { batchId: string; total: number; tenant: string };
+  'batch.finished': { batchId: string; status: string; total: number; succeeded: number; failed: number; cancelled: number };
   'service.draining': { graceMs: number; open: number };
   'service.failed': { reason: string };
   'listener.failed': { event: string; message: string };

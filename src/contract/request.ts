@@ -156,6 +156,12 @@ export interface EmbeddingRequest {
   readonly featureHeaders?: FeatureHeaders;
 }
 
+/**
+ * What becomes of a stored request that was running when its process ended: it is run again, so that its provider may be asked
+ * twice, or it ends as `failed` with code `interrupted`.
+ */
+export type Recovery = 'atLeastOnce' | 'atMostOnce';
+
 export interface RequestOptions {
   /** Default `normal`. */
   readonly priority?: Priority;
@@ -172,6 +178,8 @@ export interface RequestOptions {
   /** Candidates (`provider/model`, alias or model id) tried after those of `model`; `[]` or `none` disables fallback. */
   readonly fallbacks?: readonly string[] | 'none';
   readonly delivery?: Delivery;
+  /** Default `service.recovery`. */
+  readonly recovery?: Recovery;
 }
 
 export type ParsedResponseFormat =

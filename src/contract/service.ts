@@ -81,6 +81,8 @@ export interface Service extends AsyncDisposable {
     readonly open: number;
     readonly waiting: number;
     readonly running: number;
+    /** Requests that wait in a durable store, beyond what memory holds. */
+    readonly parked: number;
   };
   /** Oldest first. */
   openRequests(): readonly OpenRequest[];

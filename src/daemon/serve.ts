@@ -121,7 +121,10 @@ async function serve(setup: Setup): Promise<ExitCode> {
     crashed: (error) => logger.fatal({ actor: 'daemon', err: error }, 'nobody caught this exception: stopping'),
   });
   try {
-    const service = await parts.startService({ configFile: options.configFile }, { env: options.env, clock, logger });
+    const service = await parts.startService(
+      { configFile: options.configFile },
+      { env: options.env, clock, logger, storeDefault: 'sqlite' },
+    );
     started = service;
     const httpLogger = logger.child({ actor: 'http' });
     const server = parts.createHttpServer({

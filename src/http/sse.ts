@@ -5,6 +5,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { TimerHandle } from '../contract/clock.ts';
+import { drained } from './drained.ts';
 import type { Edge } from './edge.ts';
 
 const HEARTBEAT = ': keep-alive\n\n';
@@ -38,7 +39,7 @@ export class SseWriter {
     if (this.#isGone) return false;
     if (frames === '') return true;
     this.#stopBeat();
-    if (!this.#response.write(frames)) await this.#drained();
+    if (!this.#response.write(frames)) await drained(this.#response, this.#edge);
     this.#beatLater();
     return !this.#isGone;
   }
@@ -50,24 +51,6 @@ export class SseWriter {
 
   get #isGone(): boolean {
     return this.#response.destroyed || this.#response.writableEnded;
-  }
-
-  #drained(): Promise<void> {
-    const response = this.#response;
-    const { clock, limits } = this.#edge;
-    return new Promise((resolve) => {
-      if (response.destroyed) {
-        resolve();
-        return;
-      }
-      const timer = clock.setTimeout(() => response.destroy(), limits.readerStallMs);
-      const finish = () => {
-        clock.clearTimeout(timer);
-        response.off('drain', finish).off('close', finish);
-        resolve();
-      };
-      response.on('drain', finish).on('close', finish);
-    });
   }
 
   #beatLater(): void {

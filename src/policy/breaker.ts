@@ -33,6 +33,11 @@ export function openDurationMs(openingsInRow: number, config: BreakerConfig, ran
   return nominalMs * (1 - OPEN_JITTER + 2 * OPEN_JITTER * random);
 }
 
+/** Longer than this no opening lasts, whichever its number. */
+export function openDurationMaxMs(config: BreakerConfig): number {
+  return config.openMaxMs * (1 + OPEN_JITTER);
+}
+
 /** After this long a probe counts as failed, whatever became of it (R5). */
 export function probeLeaseMs(attemptLimitMs: number): number {
   return Math.min(attemptLimitMs + PROBE_GRACE_MS, PROBE_LEASE_MAX_MS);

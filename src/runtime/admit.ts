@@ -1,20 +1,22 @@
 /**
  * The door: parses what a caller asks for, resolves its model, refuses what cannot be served or remembered, and gives the
- * rest a requestId and a place in the table of open requests. Nothing is sent from here.
+ * rest a requestId and a place: in the table of open requests, or, when that is full, in a durable store alone. Records that
+ * wait there come in through here too. Nothing is sent from here.
  */
-import { createHash } from 'node:crypto';
 import { SwitchgearError } from '../contract/errors.ts';
-import type { InsertResult, RequestRecord } from '../contract/records.ts';
+import { FIRST_FENCE, type InsertResult, type RequestRecord } from '../contract/records.ts';
 import type { Delivery, ParsedRequest, RequestOptions } from '../contract/request.ts';
 import type { RequestId } from '../contract/response.ts';
-import { type QueueKey, queueKey } from '../policy/order.ts';
+import { queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
 import { askStore } from './ask-store.ts';
 import { estimateInputTokens } from './estimate.ts';
+import { insist } from './insist.ts';
 import { OpenRequest, type OpenRequestInit } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
+import { queueRetryMs } from './queue-retry.ts';
+import { recordOf } from './record.ts';
 import type { Runtime } from './runtime.ts';
-import { QUEUE_FULL_RETRY_MS } from './settle.ts';
 
 const TENANT_DEFAULT = 'default';
 const SUGGESTIONS_MAX = 8;
@@ -27,10 +29,10 @@ export interface AdmitRequest {
   readonly options: RequestOptions;
 }
 
-/** A new request, or one that an idempotency key already stands for. */
+/** A new request that is in memory or parked, or one that an idempotency key already stands for. */
 export type Admitted =
   | { readonly kind: 'new'; readonly open: OpenRequest }
-  | { readonly kind: 'known'; readonly requestId: RequestId };
+  | { readonly kind: 'parked' | 'known'; readonly requestId: RequestId };
 
 /** What is known of a request; the rest follows from it. */
 type OpenParts = Omit<OpenRequestInit, 'inputTokens' | 'sink'>;
@@ -39,7 +41,7 @@ export class Door {
   readonly #runtime: Runtime;
   readonly #nextId: () => string;
   #sequence = 0;
-  /** Prepared, and waiting for their record to be stored: they have a place in the queue already. */
+  /** Their record is being written: those that come into memory have a place in the queue already. */
   readonly #entering = new Map<RequestId, Promise<void>>();
 
   constructor(runtime: Runtime, nextId: () => string) {
@@ -49,14 +51,17 @@ export class Door {
 
   /** @throws {SwitchgearError} `shutting-down`, `queue-full`, `unknown-model`, `idempotency-conflict`, `store-unavailable` */
   async admit(request: AdmitRequest): Promise<Admitted> {
-    const open = this.prepare(request);
-    if (!open.init.isStored) return { kind: 'new', open: this.enter(open) };
-    const inserted = await this.#store(open, request.options);
+    const parts = this.#prepare(request);
+    if (!parts.isStored) return { kind: 'new', open: this.#enterNew(parts) };
+    const place = this.#placeFor(parts);
+    const inserted = await this.#store(parts, request.options, place);
     switch (inserted.kind) {
       case 'inserted':
-        return { kind: 'new', open };
+        return inserted.open === undefined
+          ? { kind: 'parked', requestId: parts.requestId }
+          : { kind: 'new', open: inserted.open };
       case 'known':
-        return this.#join(inserted.requestId, open);
+        return this.#join(inserted.requestId);
       case 'conflict':
         throw new SwitchgearError(
           'idempotency-conflict',
@@ -66,49 +71,45 @@ export class Door {
           },
         );
       case 'full':
-        throw queueFull('the request store is full');
+        throw this.#queueFull('the request store is full');
     }
   }
 
-  /** Everything up to the record, synchronously. @throws {SwitchgearError} as `admit` */
-  prepare({ mode, request, options }: AdmitRequest): OpenRequest {
-    if (this.#runtime.service.isDraining)
-      throw new SwitchgearError(
-        'shutting-down',
-        'the service is shutting down; send the request to another instance, or again later',
-      );
-    const candidates = this.resolve(request.model, options.fallbacks);
-    const config = this.#runtime.config().service;
-    const priority = options.priority ?? 'normal';
-    const key = queueKey(priority, this.#runtime.clock.nowMs(), this.#sequence++);
-    this.#makeRoom(config.queueDepthMax, key);
-    return this.#open({
-      requestId: this.#nextId(),
-      mode,
-      request,
-      candidates,
-      priority,
-      key,
-      tenant: options.tenant ?? TENANT_DEFAULT,
-      tags: options.tags ?? {},
-      delivery: options.delivery ?? this.#deliveryOf(candidates[0]) ?? config.delivery,
-      timeoutMs: options.timeoutMs ?? (mode === 'async' ? config.asyncTimeoutMs : config.timeoutMs),
-      isStored: mode === 'async' || options.idempotencyKey !== undefined,
-    });
+  /** Admits what is not stored, synchronously. @throws {SwitchgearError} as `admit` */
+  enter(request: AdmitRequest): OpenRequest {
+    return this.#enterNew(this.#prepare(request));
   }
 
-  /** What the model that is asked first was configured with: a stream keeps one delivery, whoever answers it. */
-  #deliveryOf(candidate: Candidate | undefined): Delivery | undefined {
-    const provider = this.#runtime.config().providers.find(({ name }) => name === candidate?.provider);
-    return provider?.models.find(({ id }) => id === candidate?.model)?.delivery;
+  /** Claims records of the store and puts them into the table, but for those that have ended meanwhile. Never rejects. */
+  async takeIn(records: readonly RequestRecord[]): Promise<readonly OpenRequest[]> {
+    const [first] = records;
+    if (first === undefined) return [];
+    const ids = records.map(({ requestId }) => requestId);
+    const entering = Promise.withResolvers<void>();
+    for (const requestId of ids) this.#entering.set(requestId, entering.promise);
+    try {
+      const named = { requestId: first.requestId, operation: 'claim' };
+      const claims = await insist(this.#runtime, named, () => this.#runtime.store.claim(ids));
+      const fences = new Map(claims?.value.map(({ requestId, fence }) => [requestId, fence]));
+      return records.flatMap((record) => {
+        const fence = fences.get(record.requestId);
+        return fence === undefined ? [] : [this.#enterStored(this.#partsOf(record, fence), record)];
+      });
+    } finally {
+      for (const requestId of ids) this.#entering.delete(requestId);
+      entering.resolve();
+    }
   }
 
-  /** Puts a prepared request into the table. */
-  enter(open: OpenRequest): OpenRequest {
-    this.#runtime.open.add(open);
-    const { mode, priority, request } = open.init;
-    this.#runtime.announce('request.admitted', { requestId: open.requestId, model: request.model, priority, mode });
-    return open;
+  /** How many requests may still come into memory. */
+  get room(): number {
+    const { open: table, config } = this.#runtime;
+    return config().service.queueDepthMax - table.waiting - table.unwritten - this.#entering.size;
+  }
+
+  /** Resolves when every insertion that is under way has ended. Never rejects. */
+  async whenEntered(): Promise<void> {
+    await Promise.all(this.#entering.values());
   }
 
   /** @throws {SwitchgearError} `unknown-model` with names that would have worked */
@@ -126,56 +127,158 @@ export class Door {
     );
   }
 
-  #open(parts: OpenParts): OpenRequest {
-    const { clock } = this.#runtime;
-    const { request, mode } = parts;
-    const init = {
-      ...parts,
-      inputTokens: estimateInputTokens(request),
-      sink: mode === 'stream' ? new PartSink() : undefined,
+  /** Everything up to the record. @throws {SwitchgearError} as `admit` */
+  #prepare({ mode, request, options }: AdmitRequest): OpenParts {
+    const { clock, service } = this.#runtime;
+    if (service.isDraining)
+      throw new SwitchgearError(
+        'shutting-down',
+        'the service is shutting down; send the request to another instance, or again later',
+      );
+    const candidates = this.resolve(request.model, options.fallbacks);
+    const config = this.#runtime.config().service;
+    const priority = options.priority ?? 'normal';
+    const tenant = options.tenant ?? TENANT_DEFAULT;
+    const enqueuedAtMs = clock.nowMs();
+    return {
+      requestId: this.#nextId(),
+      mode,
+      request,
+      candidates,
+      priority,
+      enqueuedAtMs,
+      createdAt: clock.wallMs(),
+      key: queueKey({ priority, tenant, enqueuedAtMs, sequence: this.#sequence++ }),
+      tenant,
+      tags: options.tags ?? {},
+      delivery: options.delivery ?? this.#deliveryOf(candidates[0]) ?? config.delivery,
+      timeoutMs: options.timeoutMs ?? (mode === 'async' ? config.asyncTimeoutMs : config.timeoutMs),
+      isStored: mode === 'async' || options.idempotencyKey !== undefined,
+      fence: FIRST_FENCE,
     };
-    return new OpenRequest(init, clock);
   }
 
-  /** When the queue is full, whoever would be served last gives way, unless somebody waits for it. */
-  #makeRoom(depthMax: number, key: QueueKey): void {
-    const { open: table } = this.#runtime;
-    const held = table.waiting + table.unwritten + this.#entering.size;
-    if (held < depthMax) return;
-    // Those given up stay in memory until the store has written it, so their number is bounded too.
-    const evicted = table.unwritten < depthMax ? table.evict(key) : undefined;
-    if (evicted === undefined) throw queueFull(`${held} requests are waiting already`);
-    evicted.stop('evicted');
+  /** The parts of a record that has been here before. What a clock was set back or forward is not held against it. */
+  #partsOf(record: RequestRecord, fence: number): OpenParts {
+    const { clock, steadyWallMs, config } = this.#runtime;
+    const { requestId, request, priority, createdAt, tenant, tags, timeoutMs } = record;
+    const ageMs = Math.min(timeoutMs, Math.max(0, steadyWallMs() - record.enqueuedAt));
+    const enqueuedAtMs = clock.nowMs() - ageMs;
+    return {
+      requestId,
+      mode: 'async',
+      request,
+      ...this.#resolveAgain(record),
+      priority,
+      enqueuedAtMs,
+      createdAt,
+      key: queueKey({ priority, tenant, enqueuedAtMs, sequence: this.#sequence++ }),
+      tenant,
+      tags,
+      delivery: config().service.delivery,
+      timeoutMs,
+      isStored: true,
+      fence,
+    };
   }
 
-  /** Resolves when every insertion that is under way has ended. Never rejects. */
-  async whenEntered(): Promise<void> {
-    await Promise.all(this.#entering.values());
-  }
-
-  /** Stores a request and enters it; one that is not new is forgotten. */
-  async #store(open: OpenRequest, options: RequestOptions): Promise<InsertResult> {
-    const entering = Promise.withResolvers<void>();
-    this.#entering.set(open.requestId, entering.promise);
+  /** What a record asks for may not be configured any more: it ends with the reason. */
+  #resolveAgain({ request, fallbacks }: RequestRecord): Pick<OpenParts, 'candidates' | 'refusal'> {
     try {
-      const inserted = await this.#insert(recordOf(open, options));
-      if (inserted.kind === 'inserted') this.#enterStored(open);
-      else open.discard();
-      return inserted;
+      return { candidates: this.resolve(request.model, fallbacks) };
     } catch (error) {
-      open.discard();
-      throw error;
+      if (!(error instanceof SwitchgearError)) throw error;
+      return { candidates: [], refusal: error };
+    }
+  }
+
+  /** What the model that is asked first was configured with: a stream keeps one delivery, whoever answers it. */
+  #deliveryOf(candidate: Candidate | undefined): Delivery | undefined {
+    const provider = this.#runtime.config().providers.find(({ name }) => name === candidate?.provider);
+    return provider?.models.find(({ id }) => id === candidate?.model)?.delivery;
+  }
+
+  #enterNew(parts: OpenParts): OpenRequest {
+    this.#makeRoom(parts);
+    return this.#enter(parts);
+  }
+
+  /** Puts a request into the table; one that has been here before with what was tried. */
+  #enter(parts: OpenParts, record?: RequestRecord): OpenRequest {
+    const { open: table, announce, lookouts, clock } = this.#runtime;
+    const { requestId, request, mode, priority } = parts;
+    const sink = mode === 'stream' ? new PartSink() : undefined;
+    const open = new OpenRequest({ ...parts, inputTokens: estimateInputTokens(request), sink }, clock);
+    // What was spent on it before keeps its place in the ledger.
+    if (record !== undefined) open.attempts.push(...record.attempts);
+    table.add(open);
+    if (record === undefined) announce('request.admitted', { requestId, model: request.model, priority, mode });
+    lookouts.notify(requestId);
+    return open;
+  }
+
+  /**
+   * Whoever may wait in the store does so when memory is full, and also when others wait there that came before: they would
+   * be overtaken for ever.
+   */
+  #placeFor(parts: OpenParts): 'memory' | 'store' {
+    const { store, open: table } = this.#runtime;
+    const mayPark = store.isDurable && parts.mode === 'async';
+    if (!mayPark) this.#makeRoom(parts);
+    else if (store.parked > 0 && !table.isAhead(parts.key)) return 'store';
+    else if (this.room <= 0 && !this.#evictFor(parts)) return 'store';
+    return 'memory';
+  }
+
+  /** @throws {SwitchgearError} `queue-full` */
+  #makeRoom(parts: OpenParts): void {
+    if (this.room <= 0 && !this.#evictFor(parts)) {
+      const { open: table } = this.#runtime;
+      throw this.#queueFull(`${table.waiting + table.unwritten + this.#entering.size} requests are waiting already`);
+    }
+  }
+
+  /** When memory is full, whoever would be served last gives way, unless somebody waits for it. */
+  #evictFor({ key }: OpenParts): boolean {
+    const { open: table, config } = this.#runtime;
+    // Those given up stay in memory until the store has written it, so their number is bounded too.
+    const evicted = table.unwritten < config().service.queueDepthMax ? table.evict(key) : undefined;
+    evicted?.stop('evicted');
+    return evicted !== undefined;
+  }
+
+  #queueFull(reason: string): SwitchgearError {
+    return new SwitchgearError('queue-full', `${reason}; try again later, or raise service.queueDepthMax`, {
+      retryAfterMs: queueRetryMs(this.#runtime),
+    });
+  }
+
+  /** Stores a request and enters it, unless it waits in the store alone. */
+  async #store(
+    parts: OpenParts,
+    options: RequestOptions,
+    place: 'memory' | 'store',
+  ): Promise<Exclude<InsertResult, { kind: 'inserted' }> | { kind: 'inserted'; open: OpenRequest | undefined }> {
+    const { steadyWallMs, config } = this.#runtime;
+    const recovery = options.recovery ?? config().service.recovery;
+    const record = recordOf(parts, options, { enqueuedAt: steadyWallMs(), recovery });
+    const entering = Promise.withResolvers<void>();
+    if (place === 'memory') this.#entering.set(parts.requestId, entering.promise);
+    try {
+      const inserted = await this.#insert(record, place);
+      if (inserted.kind !== 'inserted') return inserted;
+      return { kind: 'inserted', open: place === 'memory' ? this.#enterStored(parts) : this.#noteParked(parts) };
     } finally {
-      this.#entering.delete(open.requestId);
+      this.#entering.delete(parts.requestId);
       entering.resolve();
     }
   }
 
   /** An insertion that failed may have had its effect all the same; then the request is ours. */
-  async #insert(record: RequestRecord): Promise<InsertResult> {
+  async #insert(record: RequestRecord, place: 'memory' | 'store'): Promise<InsertResult> {
     const { store, clock } = this.#runtime;
     try {
-      return await askStore(clock, store.insert(record));
+      return await askStore(clock, store.insert(record, place));
     } catch (error) {
       const loaded = await askStore(clock, store.load(record.requestId)).catch(() => undefined);
       if (loaded?.kind === 'found') return { kind: 'inserted' };
@@ -183,67 +286,33 @@ export class Door {
     }
   }
 
-  /** The service may have begun to drain while the record was written; the record then has to be settled all the same. */
-  #enterStored(open: OpenRequest): void {
-    this.enter(open);
+  /** The service may have begun to drain while the record was written; what becomes of it then has to be written all the same. */
+  #enterStored(parts: OpenParts, record?: RequestRecord): OpenRequest {
+    const open = this.#enter(parts, record);
     if (this.#runtime.service.isDraining) open.stop('shutdown');
+    return open;
+  }
+
+  #noteParked({ requestId, request, priority, mode }: OpenParts): undefined {
+    this.#runtime.announce('request.admitted', { requestId, model: request.model, priority, mode });
+    this.#runtime.feed();
   }
 
   /** The request that an idempotency key stands for. */
-  async #join(requestId: RequestId, newcomer: OpenRequest): Promise<Admitted> {
-    const { store, open: table } = this.#runtime;
+  async #join(requestId: RequestId): Promise<Admitted> {
+    const { store, open: table, clock } = this.#runtime;
     // Whether it is stored for good is not known before its insertion has ended.
     await this.#entering.get(requestId);
     if (table.find(requestId) !== undefined) return { kind: 'known', requestId };
-    const loaded = await store.load(requestId);
-    const isOrphan = loaded.kind === 'found' && loaded.record.settlement === undefined;
-    if (!isOrphan || table.find(requestId) !== undefined) return { kind: 'known', requestId };
-    return { kind: 'new', open: this.#adopt(loaded.record, newcomer) };
+    const loaded = await askStore(clock, store.load(requestId));
+    const isOrphan = loaded.kind === 'found' && loaded.record.settlement === undefined && !loaded.isParked;
+    if (!isOrphan || this.#isHere(requestId)) return { kind: 'known', requestId };
+    // Its insertion took effect without anybody hearing of it: whoever asks again is the first to be promised it.
+    const [open] = await this.takeIn([loaded.record]);
+    return open === undefined ? { kind: 'known', requestId } : { kind: 'new', open };
   }
 
-  /** A record whose insertion took effect without anybody hearing of it: whoever asks again is the first to be promised it. */
-  #adopt({ requestId, attempts }: RequestRecord, { init }: OpenRequest): OpenRequest {
-    const open = this.#open({ ...init, requestId, mode: 'async' });
-    // What was spent on it before keeps its place in the ledger.
-    open.attempts.push(...attempts);
-    this.#enterStored(open);
-    return open;
+  #isHere(requestId: RequestId): boolean {
+    return this.#runtime.open.find(requestId) !== undefined || this.#entering.has(requestId);
   }
-}
-
-function recordOf({ requestId, createdAt, init }: OpenRequest, options: RequestOptions): RequestRecord {
-  return {
-    requestId,
-    tenant: init.tenant,
-    idempotencyKey: options.idempotencyKey,
-    requestHash: hashRequest(init.request, options.fallbacks),
-    request: init.request,
-    fallbacks: options.fallbacks,
-    priority: init.priority,
-    tags: init.tags,
-    createdAt,
-    timeoutMs: init.timeoutMs,
-    status: 'queued',
-    attempts: [],
-  };
-}
-
-function queueFull(reason: string): SwitchgearError {
-  return new SwitchgearError('queue-full', `${reason}; try again in a second, or raise service.queueDepthMax`, {
-    retryAfterMs: QUEUE_FULL_RETRY_MS,
-  });
-}
-
-/** SHA-256 over the request with its keys in order, so that equal requests hash alike. */
-function hashRequest(request: ParsedRequest, fallbacks: RequestOptions['fallbacks']): string {
-  return createHash('sha256')
-    .update(canonical({ request, fallbacks: fallbacks ?? null }))
-    .digest('hex');
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const fields = Object.entries(value).toSorted(([left], [right]) => (left < right ? -1 : 1));
-  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${canonical(field)}`).join(',')}}`;
 }

@@ -1,7 +1,7 @@
-/** The order of one lane as p-queue's `queueClass`: whoever has the smallest queue key is next, however many wait. */
+/** The order of one lane as p-queue's `queueClass`. */
 import type { Queue, QueueAddOptions } from 'p-queue';
-import { compareKeys, type QueueKey } from '../policy/order.ts';
-import { IndexedHeap } from './indexed-heap.ts';
+import type { QueueKey } from '../policy/order.ts';
+import { FairQueue } from './fair-queue.ts';
 
 type RunFunction = () => Promise<unknown>;
 
@@ -16,10 +16,15 @@ interface LaneTask {
 }
 
 export class HeapQueue implements Queue<RunFunction, LaneAddOptions> {
-  readonly #tasks = new IndexedHeap<LaneTask>((left, right) => compareKeys(left.key, right.key) < 0);
+  readonly #tasks = new FairQueue<LaneTask>();
 
   get size(): number {
     return this.#tasks.size;
+  }
+
+  /** The id of the task that would be dequeued now. */
+  get nextId(): string | undefined {
+    return this.#tasks.next?.id;
   }
 
   /** p-queue lists waiting tasks by priority through this; a lane has no use for it but the count. */
@@ -34,7 +39,12 @@ export class HeapQueue implements Queue<RunFunction, LaneAddOptions> {
   }
 
   dequeue(): RunFunction | undefined {
-    return this.#tasks.takeFirst()?.run;
+    return this.#tasks.takeNext()?.run;
+  }
+
+  /** The task that was dequeued last did not need its slot, so that its tenant's turn is not over. */
+  giveBack(id: string): void {
+    this.#tasks.giveBack(id);
   }
 
   remove(id: string): void {

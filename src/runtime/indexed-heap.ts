@@ -1,35 +1,113 @@
 /**
- * A binary heap with an index by id: entering, leaving from anywhere and taking the first cost O(log n) however many there
- * are. Which of two entries comes first when neither is before the other is left open: the order has to tell them apart.
+ * A heap whose items know where they stand, and one that finds its entries by id: entering, leaving from anywhere and
+ * taking the first cost O(log n) however many there are. Each node has four children, because half as many levels touch half
+ * as much memory, which is what large heaps wait for. Which of two comes first when neither is before the other is left
+ * open: the order has to tell them apart.
  */
+const CHILDREN = 4;
 
-interface Node<Entry> {
-  readonly entry: Entry;
-  /** Where it stands in the heap. */
+export interface Placed {
+  /** Where it stands; whoever keeps it writes this. */
   position: number;
 }
 
-export class IndexedHeap<Entry extends { readonly id: string | number }> {
-  readonly #heap: Node<Entry>[] = [];
-  readonly #nodes = new Map<Entry['id'], Node<Entry>>();
-  readonly #isBefore: (left: Entry, right: Entry) => boolean;
+export class Heap<Item extends Placed> {
+  readonly #items: Item[] = [];
+  readonly #isBefore: (left: Item, right: Item) => boolean;
 
-  /** `isBefore` is a strict order over all entries. */
-  constructor(isBefore: (left: Entry, right: Entry) => boolean) {
+  /** `isBefore` is a strict order over all items, and does not change while they are here. */
+  constructor(isBefore: (left: Item, right: Item) => boolean) {
     this.#isBefore = isBefore;
   }
 
   get size(): number {
-    return this.#heap.length;
+    return this.#items.length;
+  }
+
+  get first(): Item | undefined {
+    return this.#items[0];
+  }
+
+  /** All items, in no order. */
+  items(): readonly Item[] {
+    return this.#items;
+  }
+
+  add(item: Item): void {
+    this.#items.push(item);
+    this.#rise(item, this.#items.length - 1);
+  }
+
+  /** Takes out an item that is here: the last one takes its place and goes to where it belongs. */
+  remove(item: Item): void {
+    const last = this.#items.pop();
+    if (last === undefined || last === item) return;
+    this.#rise(last, item.position);
+    this.#sink(last, last.position);
+  }
+
+  /** Places an item at `from` or above it; those that it passes move down. */
+  #rise(item: Item, from: number): void {
+    let position = from;
+    while (position > 0) {
+      const above = Math.floor((position - 1) / CHILDREN);
+      const parent = this.#items[above];
+      if (parent === undefined || !this.#isBefore(item, parent)) break;
+      this.#place(parent, position);
+      position = above;
+    }
+    this.#place(item, position);
+  }
+
+  /** Places an item at `from` or below it; those that it passes move up. */
+  #sink(item: Item, from: number): void {
+    let position = from;
+    for (;;) {
+      const child = this.#firstChild(position);
+      if (child === undefined || !this.#isBefore(child, item)) break;
+      const below = child.position;
+      this.#place(child, position);
+      position = below;
+    }
+    this.#place(item, position);
+  }
+
+  #firstChild(position: number): Item | undefined {
+    const from = CHILDREN * position + 1;
+    let first = this.#items[from];
+    for (let index = from + 1; index < from + CHILDREN; index += 1) {
+      const child = this.#items[index];
+      if (child === undefined || first === undefined) break;
+      if (this.#isBefore(child, first)) first = child;
+    }
+    return first;
+  }
+
+  #place(item: Item, position: number): void {
+    this.#items[position] = item;
+    item.position = position;
+  }
+}
+
+interface Node<Entry> extends Placed {
+  readonly entry: Entry;
+}
+
+export class IndexedHeap<Entry extends { readonly id: string | number }> {
+  readonly #heap: Heap<Node<Entry>>;
+  readonly #nodes = new Map<Entry['id'], Node<Entry>>();
+
+  /** `isBefore` is a strict order over all entries, and does not change while they are here. */
+  constructor(isBefore: (left: Entry, right: Entry) => boolean) {
+    this.#heap = new Heap((left, right) => isBefore(left.entry, right.entry));
+  }
+
+  get size(): number {
+    return this.#heap.size;
   }
 
   get first(): Entry | undefined {
-    return this.#heap[0]?.entry;
-  }
-
-  /** All entries, in no order. */
-  entries(): Entry[] {
-    return this.#heap.map(({ entry }) => entry);
+    return this.#heap.first?.entry;
   }
 
   has(id: Entry['id']): boolean {
@@ -37,61 +115,16 @@ export class IndexedHeap<Entry extends { readonly id: string | number }> {
   }
 
   add(entry: Entry): void {
-    const node = { entry, position: this.#heap.length };
-    this.#heap.push(node);
+    const node = { entry, position: 0 };
     this.#nodes.set(entry.id, node);
-    this.#rise(node);
-  }
-
-  takeFirst(): Entry | undefined {
-    const first = this.#heap[0];
-    if (first !== undefined) this.#take(first);
-    return first?.entry;
+    this.#heap.add(node);
   }
 
   /** Nothing happens when it is not there. */
   remove(id: Entry['id']): void {
     const node = this.#nodes.get(id);
-    if (node !== undefined) this.#take(node);
-  }
-
-  /** The last one takes the place of the one that leaves, and goes to where it belongs. */
-  #take(node: Node<Entry>): void {
-    this.#nodes.delete(node.entry.id);
-    const last = this.#heap.pop() ?? node;
-    if (last === node) return;
-    this.#place(last, node.position);
-    this.#rise(last);
-    this.#sink(last);
-  }
-
-  #rise(node: Node<Entry>): void {
-    for (;;) {
-      const parent = this.#heap[(node.position - 1) >> 1];
-      if (parent === undefined || this.#isBefore(parent.entry, node.entry)) return;
-      this.#swap(node, parent);
-    }
-  }
-
-  #sink(node: Node<Entry>): void {
-    for (;;) {
-      let first = node;
-      const children = 2 * node.position + 1;
-      for (const child of this.#heap.slice(children, children + 2))
-        if (this.#isBefore(child.entry, first.entry)) first = child;
-      if (first === node) return;
-      this.#swap(node, first);
-    }
-  }
-
-  #swap(left: Node<Entry>, right: Node<Entry>): void {
-    const { position } = left;
-    this.#place(left, right.position);
-    this.#place(right, position);
-  }
-
-  #place(node: Node<Entry>, position: number): void {
-    this.#heap[position] = node;
-    node.position = position;
+    if (node === undefined) return;
+    this.#nodes.delete(id);
+    this.#heap.remove(node);
   }
 }

@@ -56,15 +56,18 @@ export class Lane {
   readonly #control: ProviderControl;
   readonly #clock: Clock;
   readonly #queue: PQueue<HeapQueue, LaneAddOptions>;
+  readonly #order: HeapQueue;
   readonly #places = new Map<string, Place>();
   #paceTimer: TimerHandle | undefined;
   /** The waiter that could not be paced. */
-  #standingFor: Pick<Waiter, 'id' | 'key'> | undefined;
+  #standingFor: string | undefined;
 
   constructor(control: ProviderControl, clock: Clock) {
     this.#control = control;
     this.#clock = clock;
-    this.#queue = new PQueue({ queueClass: HeapQueue, concurrency: control.concurrencyLimit });
+    const order = new HeapQueue();
+    this.#order = order;
+    this.#queue = new PQueue({ queueClass: orderedBy(order), concurrency: control.concurrencyLimit });
     control.onChange(() => {
       this.refresh();
     });
@@ -93,8 +96,8 @@ export class Lane {
     const options = { id: waiter.id, key: waiter.key, signal: leaving.signal };
     // Rejects only when the waiter left the lane, which `leave` has recorded.
     void this.#queue.add(() => this.#serve(waiter), options).catch(() => undefined);
-    // Who comes first is asked first: it may need fewer tokens than the one the lane stands still for.
-    if (this.#standingFor !== undefined && compareKeys(waiter.key, this.#standingFor.key) < 0) this.#endStandstill();
+    // Who is asked next may need fewer tokens than the one the lane stands still for.
+    if (this.#isOvertaken) this.#endStandstill();
     else this.refresh();
   }
 
@@ -102,8 +105,7 @@ export class Lane {
     const place = this.#places.get(id);
     this.#places.delete(id);
     place?.leaving.abort();
-    // Whoever stood behind it may need fewer tokens.
-    if (this.#standingFor?.id === id) this.#endStandstill();
+    if (this.#isOvertaken) this.#endStandstill();
   }
 
   /** Sends everybody back; the lane is not used again. */
@@ -132,11 +134,12 @@ export class Lane {
   async #serve(waiter: Waiter): Promise<void> {
     if (!this.#places.delete(waiter.id)) return;
     const result = waiter.claim(this.provider);
+    if (result.kind !== 'claimed') this.#order.giveBack(waiter.id);
     switch (result.kind) {
       case 'claimed':
         return this.#hold(waiter, result);
       case 'paced':
-        this.#standStill(waiter, result.waitMs);
+        this.#standStill(waiter.id, result.waitMs);
         this.enter(waiter);
         return;
       case 'unaffordable':
@@ -150,6 +153,11 @@ export class Lane {
     }
   }
 
+  /** Whether the one that the lane stands still for is not the next one any more. */
+  get #isOvertaken(): boolean {
+    return this.#standingFor !== undefined && this.#standingFor !== this.#order.nextId;
+  }
+
   #hold(waiter: Waiter, claimed: Claimed): Promise<void> | undefined {
     const held = Promise.withResolvers<void>();
     const slot: Slot = {
@@ -160,6 +168,7 @@ export class Lane {
       },
     };
     if (waiter.take(slot)) return held.promise;
+    this.#order.giveBack(waiter.id);
     this.#control.report(claimed.permit, { verdict: 'neutral', effect: 'none', model: '' });
     return undefined;
   }
@@ -169,9 +178,9 @@ export class Lane {
     waiter.reroute();
   }
 
-  #standStill(waiter: Waiter, waitMs: number): void {
+  #standStill(id: string, waitMs: number): void {
     this.#queue.pause();
-    this.#standingFor = waiter;
+    this.#standingFor = id;
     if (this.#paceTimer !== undefined) return;
     this.#paceTimer = this.#clock.setTimeout(() => {
       this.#endStandstill();
@@ -185,6 +194,16 @@ export class Lane {
     this.#standingFor = undefined;
     this.refresh();
   }
+}
+
+/** p-queue makes its queue itself and shows it to nobody; this one is known to its lane. */
+function orderedBy(order: HeapQueue): new () => HeapQueue {
+  return class extends HeapQueue {
+    constructor() {
+      super();
+      return order;
+    }
+  };
 }
 
 function isPatient(patience: Patience, admission: Admission): boolean {

@@ -1,7 +1,7 @@
 /** The running service as callers see it: every public call, each a few lines over the verbs of the path. */
 import { type ErrorCode, SwitchgearError } from '../contract/errors.ts';
 import type { EventName, Events, Unsubscribe } from '../contract/events.ts';
-import type { LedgerQuery } from '../contract/records.ts';
+import type { LedgerQuery, Settlement } from '../contract/records.ts';
 import type { CompletionRequest, EmbeddingRequest, RequestOptions } from '../contract/request.ts';
 import type {
   AnyResponse,
@@ -34,7 +34,7 @@ import {
 } from './parse-arguments.ts';
 import { parseCompletion, parseEmbedding, parseOptions } from './parse-request.ts';
 import { runRequest } from './path.ts';
-import { cancelRequest, loadRecord, readResult, settledWhileWatched } from './results.ts';
+import { awaitEnding, cancelRequest, readResult } from './results.ts';
 import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
 
@@ -98,7 +98,7 @@ export class LiveService implements Service {
       request: this.#parse(request),
       options: parseOptions(options),
     });
-    if (admitted.kind === 'known') return admitted.requestId;
+    if (admitted.kind !== 'new') return admitted.requestId;
     // R8: an async request does not follow its caller. `runRequest` never rejects.
     void runRequest(this.#runtime, admitted.open);
     return admitted.open.requestId;
@@ -108,9 +108,7 @@ export class LiveService implements Service {
     try {
       const parsed = parseOptions(options);
       if (parsed.idempotencyKey !== undefined) throw streamKeyError();
-      const open = this.#door.enter(
-        this.#door.prepare({ mode: 'stream', request: this.#parse(request), options: parsed }),
-      );
+      const open = this.#door.enter({ mode: 'stream', request: this.#parse(request), options: parsed });
       const sink = open.init.sink ?? new PartSink();
       if (parsed.signal !== undefined) open.followCaller(parsed.signal);
       void runRequest(this.#runtime, open);
@@ -181,7 +179,7 @@ export class LiveService implements Service {
 
   queueStatus(): ReturnType<Service['queueStatus']> {
     const { size: open, waiting } = this.#runtime.open;
-    return { lanes: this.#runtime.queue.status(), open, waiting, running: open - waiting };
+    return { lanes: this.#runtime.queue.status(), open, waiting, running: open - waiting, parked: this.#runtime.store.parked };
   }
 
   openRequests(): readonly OpenRequestView[] {
@@ -235,6 +233,7 @@ export class LiveService implements Service {
       this.#state = 'draining';
       service.drain();
       announce('service.draining', { graceMs, open: open.size });
+      this.#releaseWaiting();
       await settledWithin(clock, open.whenEmpty(), graceMs);
     }
     this.#endAll();
@@ -244,6 +243,13 @@ export class LiveService implements Service {
     this.#isClosing = true;
     await this.#owner.close();
     this.#state = 'stopped';
+  }
+
+  /** What waits goes on after the next start: only what is running is worth waiting for. */
+  #releaseWaiting(): void {
+    const { store, open: table } = this.#runtime;
+    if (!store.isDurable) return;
+    for (const open of table.list()) if (open.init.mode === 'async' && open.status === 'queued') open.stop('shutdown');
   }
 
   #endAll(): void {
@@ -258,7 +264,7 @@ export class LiveService implements Service {
   /** The sync call: admit, run, wait. */
   async #ask(request: AdmitRequest): Promise<AnyResponse> {
     const admitted = await this.#door.admit(request);
-    if (admitted.kind === 'known') return this.#join(admitted.requestId, request.options);
+    if (admitted.kind !== 'new') return this.#join(admitted.requestId, request.options);
     const { open } = admitted;
     const { signal, idempotencyKey } = request.options;
     // What carries a key was acknowledged: whoever comes back with the key gets the answer, not the leaving of another.
@@ -273,14 +279,11 @@ export class LiveService implements Service {
     requestId: RequestId,
     { signal, timeoutMs = this.#runtime.config().service.timeoutMs }: RequestOptions,
   ): Promise<AnyResponse> {
-    const open = this.#runtime.open.find(requestId);
-    if (open !== undefined) await settledWhileWatched(this.#runtime, open, timeoutMs, signal);
-    if (open?.settlement !== undefined) return outcomeOf(open);
+    const seen = await awaitEnding(this.#runtime, requestId, timeoutMs, signal);
+    if (seen.kind === 'ended') return unwrap(seen.settlement, seen.error);
+    if (seen.error !== undefined) throw seen.error;
     if (signal?.aborted === true)
       throw new SwitchgearError('cancelled', 'the request was cancelled because its caller left', { requestId });
-    const { settlement } = await loadRecord(this.#runtime, requestId);
-    if (settlement?.status === 'succeeded') return settlement.response;
-    if (settlement !== undefined) throw SwitchgearError.fromReport(settlement.error);
     throw new SwitchgearError(
       'timeout',
       `request ${requestId} with the same idempotency key is not settled yet; ask getResult for it`,
@@ -290,9 +293,12 @@ export class LiveService implements Service {
 }
 
 async function outcomeOf(open: OpenRequest): Promise<AnyResponse> {
-  const settlement = await open.settled;
+  return unwrap(await open.settled, open.error);
+}
+
+function unwrap(settlement: Settlement, error: SwitchgearError | undefined): AnyResponse {
   if (settlement.status === 'succeeded') return settlement.response;
-  throw open.error ?? SwitchgearError.fromReport(settlement.error);
+  throw error ?? SwitchgearError.fromReport(settlement.error);
 }
 
 function isEmbedding(request: CompletionRequest | EmbeddingRequest): request is EmbeddingRequest {

@@ -4,7 +4,7 @@
  */
 import type { Clock, TimerHandle } from '../contract/clock.ts';
 import type { SwitchgearError } from '../contract/errors.ts';
-import type { Settlement } from '../contract/records.ts';
+import type { Claim, Settlement } from '../contract/records.ts';
 import type { Delivery, ParsedRequest, Priority } from '../contract/request.ts';
 import type { AttemptReport, RequestId } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
@@ -13,7 +13,7 @@ import type { PartSink } from './part-sink.ts';
 import { sleep } from './sleep.ts';
 
 /** Why the work of a request is being stopped. */
-export type StopReason = 'deadline' | 'caller-left' | 'cancelled' | 'evicted' | 'shutdown';
+export type StopReason = 'deadline' | 'caller-left' | 'cancelled' | 'evicted' | 'shutdown' | 'superseded';
 
 export interface OpenRequestInit {
   readonly requestId: RequestId;
@@ -28,20 +28,27 @@ export interface OpenRequestInit {
   /** About how many tokens the input has. */
   readonly inputTokens: number;
   readonly isStored: boolean;
+  /** Of its record, when it is stored. */
+  readonly fence: number;
+  /** Monotonic ms: its place in line and its deadline count from here. */
+  readonly enqueuedAtMs: number;
+  /** Epoch ms. */
+  readonly createdAt: number;
   readonly key: QueueKey;
   readonly sink: PartSink | undefined;
+  /** Why it cannot be served, although it was accepted once. */
+  readonly refusal?: SwitchgearError | undefined;
 }
 
 export class OpenRequest {
   readonly init: OpenRequestInit;
-  readonly admittedAtMs: number;
   readonly deadlineAtMs: number;
-  /** Epoch ms. */
-  readonly createdAt: number;
   readonly attempts: AttemptReport[] = [];
   status: 'queued' | 'running' = 'queued';
   /** Who is being asked now, or was asked last. */
   asked: Pick<Candidate, 'provider' | 'model'> | undefined;
+  /** Its record waits in the store again, and how it ended here is not how it ends. */
+  isReleased = false;
   /** Time spent in attempts, ms; the rest of the request's age was spent waiting. */
   attemptingMs = 0;
   readonly #clock: Clock;
@@ -56,16 +63,27 @@ export class OpenRequest {
   constructor(init: OpenRequestInit, clock: Clock) {
     this.init = init;
     this.#clock = clock;
-    this.admittedAtMs = clock.nowMs();
-    this.createdAt = clock.wallMs();
-    this.deadlineAtMs = this.admittedAtMs + init.timeoutMs;
-    this.#timer = clock.setTimeout(() => {
-      this.stop('deadline');
-    }, init.timeoutMs);
+    this.deadlineAtMs = init.enqueuedAtMs + init.timeoutMs;
+    this.#timer = clock.setTimeout(
+      () => {
+        this.stop('deadline');
+      },
+      Math.max(0, this.remainingMs),
+    );
   }
 
   get requestId(): RequestId {
     return this.init.requestId;
+  }
+
+  /** When it was admitted, monotonic ms. */
+  get admittedAtMs(): number {
+    return this.init.enqueuedAtMs;
+  }
+
+  /** The right to write its record. */
+  get claim(): Claim {
+    return { requestId: this.requestId, fence: this.init.fence };
   }
 
   get remainingMs(): number {
@@ -124,15 +142,9 @@ export class OpenRequest {
   }
 
   /** Nobody has been told the first one yet, and nobody will be: it could not be written. */
-  replaceEnding(settlement: Settlement, error: SwitchgearError): void {
+  replaceEnding(settlement: Settlement, error: SwitchgearError | undefined): void {
     this.#settlement = settlement;
     this.#error = error;
-  }
-
-  /** Forgets a request that was never entered. */
-  discard(): void {
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   /** Wakes everybody who waits, after the settlement was written. */

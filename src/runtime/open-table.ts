@@ -1,26 +1,23 @@
 /**
  * The table of open requests, in the order they were admitted. It counts who waits, which is what the queue's bound is about,
- * and it knows whom to give up when that bound is reached: the request with the largest key that nobody waits on.
+ * and it knows whom to give up when that bound is reached: of those that nobody waits on, and of whoever comes, the one with
+ * the largest key, unless another tenant holds more.
  */
 import type { RequestId } from '../contract/response.ts';
-import { compareKeys, type QueueKey } from '../policy/order.ts';
-import { IndexedHeap } from './indexed-heap.ts';
+import { isBefore, type QueueKey } from '../policy/order.ts';
 import type { OpenRequest } from './open-request.ts';
+import { Shares } from './shares.ts';
 
-interface Unwatched {
-  readonly id: RequestId;
-  readonly open: OpenRequest;
-}
+/** Whoever comes, and has no place yet; no request has this id. */
+const NEWCOMER = '';
 
 export class OpenTable {
   readonly #open = new Map<RequestId, OpenRequest>();
   readonly #emptyWaiters = new Set<() => void>();
   /** How many wait for the result of a submitted request, where anybody does. */
   readonly #watchers = new Map<RequestId, number>();
-  /** Queued, and nobody would notice at once if they were given up; the largest key first. */
-  readonly #unwatched = new IndexedHeap<Unwatched>(
-    (left, right) => compareKeys(left.open.init.key, right.open.init.key) > 0,
-  );
+  /** Queued, and nobody would notice at once if they were given up. */
+  readonly #unwatched = new Shares();
   /** Given up; they have no place in the queue any more. */
   readonly #evicted = new Set<RequestId>();
   #waiting = 0;
@@ -80,11 +77,11 @@ export class OpenTable {
     };
   }
 
-  /** Takes the place of a request whose key is larger than `key` and that nobody waits on, and gives it; it is to be stopped. */
+  /** Takes the place of a request that nobody waits on for `key`, and gives it; it is to be stopped. */
   evict(key: QueueKey): OpenRequest | undefined {
     for (;;) {
-      const last = this.#unwatched.first?.open;
-      if (last === undefined || compareKeys(last.init.key, key) <= 0) return undefined;
+      const last = this.#lastWith(key);
+      if (last === undefined) return undefined;
       this.#unwatched.remove(last.requestId);
       // Whoever is about to end anyway makes room soon.
       if (last.signal.aborted || last.settlement !== undefined) continue;
@@ -94,12 +91,26 @@ export class OpenTable {
     }
   }
 
+  /** Whether somebody who waits here, and could wait elsewhere, comes after `key`. */
+  isAhead(key: QueueKey): boolean {
+    const { largest } = this.#unwatched;
+    return largest !== undefined && isBefore(key, largest);
+  }
+
   /** Resolves when no request is open. */
   whenEmpty(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#emptyWaiters.add(resolve);
     });
+  }
+
+  /** Who gives way when `key` is there too; undefined when that is `key` itself. */
+  #lastWith(key: QueueKey): OpenRequest | undefined {
+    this.#unwatched.add(NEWCOMER, key);
+    const { last } = this.#unwatched;
+    this.#unwatched.remove(NEWCOMER);
+    return last === undefined ? undefined : this.#open.get(last);
   }
 
   #refresh(open: OpenRequest): void {
@@ -111,6 +122,6 @@ export class OpenTable {
       !this.#watchers.has(requestId) &&
       !this.#evicted.has(requestId);
     if (!isUnwatched) this.#unwatched.remove(requestId);
-    else if (!this.#unwatched.has(requestId)) this.#unwatched.add({ id: requestId, open });
+    else if (!this.#unwatched.has(requestId)) this.#unwatched.add(requestId, init.key);
   }
 }

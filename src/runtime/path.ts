@@ -15,13 +15,15 @@ import type { AttemptOutcome } from './attempt-outcome.ts';
 import type { Slot } from './lane.ts';
 import type { OpenRequest } from './open-request.ts';
 import { Progress } from './progress.ts';
-import { bookkeep, remember } from './remember.ts';
+import { markQueued, markRunning } from './mark.ts';
+import { remember } from './remember.ts';
 import { reportAttempt } from './report-attempt.ts';
 import type { Taken } from './request-queue.ts';
 import { rankNow, route, windowOf } from './route.ts';
 import type { Provider, Runtime } from './runtime.ts';
 import { sleep } from './sleep.ts';
-import { failureError, planError, respond, settle, stopError } from './settle.ts';
+import { queueRetryMs } from './queue-retry.ts';
+import { failureError, planError, release, respond, settle, stopError, supersede } from './settle.ts';
 
 /** Output tokens assumed for pacing when the request sets no maximum; corrected by the real usage. */
 const OUTPUT_TOKENS_ASSUMED = 512;
@@ -29,8 +31,13 @@ const OUTPUT_TOKENS_ASSUMED = 512;
 /** A real timer may fire a little early, and the gate must be clear when the request is back. */
 const TIMER_SLACK_MS = 2;
 
+/** An attempt that could not be recorded is not sent; the store is asked again after this. */
+const UNRECORDED_PAUSE_MS = 1_000;
+
 /** Carries a request from admission to settlement. Never rejects. */
 export async function runRequest(runtime: Runtime, open: OpenRequest): Promise<void> {
+  const { refusal } = open.init;
+  if (refusal !== undefined) return settle(runtime, open, { kind: 'failed', error: refusal });
   const journey = new Journey(runtime, open);
   try {
     while (!(await journey.step())) {
@@ -72,7 +79,7 @@ class Journey {
       return this.#pause(this.#progress.beginRest(this.#runtime.clock.random()));
     }
     // Who waits counts as waiting, also after its first attempt.
-    await this.#mark('queued');
+    await markQueued(this.#runtime, this.#open);
     const taken = await this.#take(plan);
     switch (taken.kind) {
       case 'reroute':
@@ -86,11 +93,14 @@ class Journey {
   }
 
   async stopped(): Promise<void> {
-    const reason = this.#open.stopReason ?? 'cancelled';
-    await settle(this.#runtime, this.#open, {
-      kind: 'failed',
-      error: stopError(this.#open, reason, this.#progress.lastFailure),
-    });
+    const runtime = this.#runtime;
+    const open = this.#open;
+    const reason = open.stopReason ?? 'cancelled';
+    if (reason === 'superseded') return supersede(runtime, open);
+    const isKept = open.init.isStored && runtime.store.isDurable;
+    if (isKept && (reason === 'evicted' || reason === 'shutdown')) return release(runtime, open, reason);
+    const error = stopError(open, reason, this.#progress.lastFailure, queueRetryMs(runtime));
+    await settle(runtime, open, { kind: 'failed', error });
   }
 
   #take(plan: Exclude<RoutePlan, { kind: 'fail' }>): Promise<Taken> {
@@ -138,9 +148,9 @@ class Journey {
   }
 
   async #useSlot(slot: Slot, candidate: Candidate): Promise<boolean> {
-    await this.#mark('running');
-    const provider = this.#confirm(slot, candidate);
-    if (provider === undefined) return false;
+    const isRecorded = await markRunning(this.#runtime, this.#open, target(candidate));
+    const provider = this.#confirm(slot, candidate, isRecorded);
+    if (provider === undefined) return isRecorded ? false : this.#pause(UNRECORDED_PAUSE_MS);
     const outcome = await this.#tryOnce(slot, candidate, provider);
     if (outcome.kind === 'failed') return this.#afterFailure(candidate, slot.claimed.credential.id, outcome);
     const { clock } = this.#runtime;
@@ -154,11 +164,11 @@ class Journey {
   }
 
   /** A slow store leaves time between claim and sending; what a 429, a failure or a reload forbade meanwhile is not sent. */
-  #confirm(slot: Slot, candidate: Candidate): Provider | undefined {
+  #confirm(slot: Slot, candidate: Candidate, isRecorded: boolean): Provider | undefined {
     const { claimed } = slot;
     const control = this.#claimedFrom?.control ?? this.#provider(candidate).control;
     const provider = this.#runtime.providers.get(candidate.provider);
-    if (provider?.control === control && control.isStillAdmitted(claimed.permit)) {
+    if (isRecorded && provider?.control === control && control.isStillAdmitted(claimed.permit)) {
       this.#book(control, candidate, claimed.credential.id);
       return provider;
     }
@@ -340,20 +350,9 @@ class Journey {
 
   /** Waits outside the queue and holds no slot. False: go on; the request is stopped by the next step if it has to be. */
   async #pause(waitMs: number): Promise<false> {
-    await this.#mark('queued');
+    await markQueued(this.#runtime, this.#open);
     await sleep(this.#runtime.clock, waitMs, this.#open.signal);
     return false;
-  }
-
-  async #mark(status: 'queued' | 'running'): Promise<void> {
-    const open = this.#open;
-    if (open.status === status) return;
-    this.#runtime.open.mark(open, status);
-    if (!open.init.isStored) return;
-    const { store } = this.#runtime;
-    await bookkeep(this.#runtime, open, status, () =>
-      status === 'running' ? store.markRunning(open.requestId) : store.markQueued(open.requestId),
-    );
   }
 
   #paceTokens(): number {

@@ -31,7 +31,7 @@ export async function remember(runtime: Runtime, open: OpenRequest, ended: Ended
   if (usage !== undefined) book(runtime, open, { report, usage, isEstimate: outcome.kind === 'failed' });
   observe(runtime, ended, report);
   announceFailure(runtime, open, ended, report);
-  if (open.init.isStored) await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.requestId, report));
+  if (open.init.isStored) await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.claim, report));
 }
 
 /** Bookkeeping that fails, or takes longer than the request has, is told, and the request goes on. */
@@ -39,7 +39,7 @@ export async function bookkeep(
   runtime: Runtime,
   open: OpenRequest,
   operation: string,
-  write: () => Promise<void>,
+  write: () => Promise<unknown>,
 ): Promise<void> {
   try {
     await askStore(runtime.clock, write(), STORE_WAIT_MS, open.signal);

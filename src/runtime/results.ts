@@ -3,6 +3,7 @@ import { SwitchgearError } from '../contract/errors.ts';
 import type { RequestRecord, Settlement } from '../contract/records.ts';
 import type { RequestId } from '../contract/response.ts';
 import type { RequestResult } from '../contract/service.ts';
+import { askStore } from './ask-store.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -10,28 +11,58 @@ const WAIT_MAX_MS = 86_400_000;
 /** How long `cancel` waits for a store that fails. */
 const CANCEL_WAIT_MS = 10_000;
 
+/** How a request ended, or that it is open still. */
+export type Seen =
+  | { readonly kind: 'ended'; readonly settlement: Settlement; readonly error: SwitchgearError | undefined }
+  /** `error`: it waits in the store, and nobody takes it in because the service ends. */
+  | { readonly kind: 'open'; readonly status: 'queued' | 'running'; readonly error?: SwitchgearError | undefined };
+
 /** @throws {SwitchgearError} `request-not-found`, `request-expired` */
 export async function readResult(
   runtime: Runtime,
   requestId: RequestId,
-  options: { waitMs?: number; signal?: AbortSignal },
+  { waitMs = 0, signal }: { waitMs?: number; signal?: AbortSignal },
 ): Promise<RequestResult> {
-  const { waitMs = 0, signal } = options;
-  const open = runtime.open.find(requestId);
-  if (open === undefined) return recordResult(await loadRecord(runtime, requestId));
-  if (waitMs > 0) await settledWhileWatched(runtime, open, Math.min(waitMs, WAIT_MAX_MS), signal);
-  if (runtime.open.find(requestId) !== undefined) return { requestId, status: open.status };
-  return open.settlement === undefined
-    ? recordResult(await loadRecord(runtime, requestId))
-    : resultOf(requestId, open.settlement);
+  const seen = await awaitEnding(runtime, requestId, waitMs, signal);
+  return seen.kind === 'ended' ? resultOf(requestId, seen.settlement) : { requestId, status: seen.status };
 }
 
-/** Waits for the end of a request, at most `waitMs`; meanwhile it is not given up for being late in a full queue. */
-export async function settledWhileWatched(
+/**
+ * Waits for the end of a request, at most `waitMs`, wherever it is; meanwhile it is not given up for being late in a full
+ * queue. The store is asked once, and again when something has happened to a request that is not in memory.
+ * @throws {SwitchgearError} `request-not-found`, `request-expired`
+ */
+export async function awaitEnding(
+  runtime: Runtime,
+  requestId: RequestId,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<Seen> {
+  const { clock, open: table, service } = runtime;
+  const untilMs = clock.nowMs() + Math.min(waitMs, WAIT_MAX_MS);
+  for (;;) {
+    const isOver = clock.nowMs() >= untilMs || signal?.aborted === true;
+    const open = table.find(requestId);
+    if (open === undefined) {
+      const seen = await watchStored(runtime, requestId, isOver ? 0 : untilMs - clock.nowMs(), signal);
+      if (seen !== undefined) return seen;
+      continue;
+    }
+    if (isOver) return { kind: 'open', status: open.status };
+    await watchOpen(runtime, open, untilMs - clock.nowMs(), signal);
+    if (table.find(requestId) !== undefined) continue;
+    if (!open.isReleased && open.settlement !== undefined)
+      return { kind: 'ended', settlement: open.settlement, error: open.error };
+    if (service.isDraining) return { kind: 'open', status: 'queued', error: open.error };
+  }
+}
+
+/** Waits for something to happen to a request in memory. */
+async function watchOpen(
   { open: table }: Runtime,
   open: OpenRequest,
   waitMs: number,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const unwatch = table.watch(open);
   try {
@@ -41,32 +72,94 @@ export async function settledWhileWatched(
   }
 }
 
+/** What the store says of a request that is not in memory; undefined when it is worth looking again. */
+async function watchStored(
+  runtime: Runtime,
+  requestId: RequestId,
+  waitMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Seen | undefined> {
+  const leaving = new AbortController();
+  const leave = () => {
+    leaving.abort();
+  };
+  signal?.addEventListener('abort', leave, { once: true });
+  // Begun before the store is asked: what happens meanwhile is not missed.
+  const change = runtime.lookouts.wait(requestId, waitMs, leaving.signal);
+  try {
+    const { settlement, status } = await loadRecord(runtime, requestId);
+    if (settlement !== undefined) return { kind: 'ended', settlement, error: undefined };
+    if (waitMs <= 0 || signal?.aborted === true)
+      return { kind: 'open', status: status === 'running' ? 'running' : 'queued' };
+    await change;
+    return undefined;
+  } finally {
+    leave();
+    signal?.removeEventListener('abort', leave);
+  }
+}
+
 /**
  * Cancels an open request; false when it was settled already.
  * @throws {SwitchgearError} `request-not-found`, `request-expired`; `store-unavailable` when it is stopped and that cannot be
  * written yet
  */
 export async function cancelRequest(runtime: Runtime, requestId: RequestId): Promise<boolean> {
-  const open = runtime.open.find(requestId);
-  if (open === undefined) {
-    await loadRecord(runtime, requestId);
-    return false;
+  const { clock, open: table } = runtime;
+  const untilMs = clock.nowMs() + CANCEL_WAIT_MS;
+  while (clock.nowMs() < untilMs) {
+    const open = table.find(requestId);
+    if (open === undefined) {
+      const isCancelled = await cancelStored(runtime, requestId, untilMs - clock.nowMs());
+      if (isCancelled !== undefined) return isCancelled;
+      continue;
+    }
+    open.stop('cancelled');
+    await open.waitSettled(untilMs - clock.nowMs());
+    if (table.find(requestId) === open) break;
+    // It went back to the store at the same moment.
+    if (!open.isReleased) return open.settlement?.status === 'cancelled';
   }
-  open.stop('cancelled');
-  await open.waitSettled(CANCEL_WAIT_MS);
-  if (runtime.open.find(requestId) !== undefined)
-    throw new SwitchgearError(
-      'store-unavailable',
-      `request ${requestId} was stopped and the store has not written how it ended; ask getResult later`,
-      { requestId },
-    );
-  const settlement = await open.settled;
-  return settlement.status === 'cancelled';
+  throw new SwitchgearError(
+    'store-unavailable',
+    `request ${requestId} was stopped and the store has not written how it ended; ask getResult later`,
+    { requestId },
+  );
+}
+
+/** Ends a parked request; undefined when it is on its way in or out of memory and has to be looked for again. */
+async function cancelStored(runtime: Runtime, requestId: RequestId, waitMs: number): Promise<boolean | undefined> {
+  const { store, clock, lookouts, announce } = runtime;
+  const leaving = new AbortController();
+  const change = lookouts.wait(requestId, waitMs, leaving.signal);
+  try {
+    const { settlement, attempts, createdAt } = await loadRecord(runtime, requestId);
+    if (settlement !== undefined) return false;
+    const error = new SwitchgearError('cancelled', 'the request was cancelled', { requestId, attempts });
+    const cancelled: Settlement = { status: 'cancelled', error: error.toJSON() };
+    if (await store.settleParked(requestId, cancelled, clock.wallMs())) {
+      lookouts.notify(requestId);
+      const totalMs = Math.max(0, clock.wallMs() - createdAt);
+      announce('request.settled', {
+        requestId,
+        outcome: 'cancelled',
+        code: 'cancelled',
+        message: error.message,
+        totalMs,
+        attempts,
+      });
+      return true;
+    }
+    if (runtime.open.find(requestId) === undefined) await change;
+    return undefined;
+  } finally {
+    leaving.abort();
+  }
 }
 
 /** The stored form of a request. @throws {SwitchgearError} `request-not-found`, `request-expired` */
 export async function loadRecord(runtime: Runtime, requestId: RequestId): Promise<RequestRecord> {
-  const loaded = await runtime.store.load(requestId);
+  const loaded = await askStore(runtime.clock, runtime.store.load(requestId));
   switch (loaded.kind) {
     case 'found':
       return loaded.record;
@@ -79,16 +172,10 @@ export async function loadRecord(runtime: Runtime, requestId: RequestId): Promis
     case 'unknown':
       throw new SwitchgearError(
         'request-not-found',
-        `no request ${requestId} is known here: the id is wrong, it was a sync request (those are not kept), or the process that took it has ended (requests live in its memory)`,
+        `no request ${requestId} is known here: the id is wrong, it was a sync request (those are not kept), ${runtime.store.isDurable ? 'or it was forgotten long ago' : 'or the process that took it has ended (requests live in its memory)'}`,
         { requestId },
       );
   }
-}
-
-function recordResult(record: RequestRecord): RequestResult {
-  const { requestId, status, settlement } = record;
-  if (settlement !== undefined) return resultOf(requestId, settlement);
-  return { requestId, status: status === 'running' ? 'running' : 'queued' };
 }
 
 function resultOf(requestId: RequestId, settlement: Settlement): RequestResult {

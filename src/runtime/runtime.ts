@@ -9,6 +9,8 @@ import type { Catalogue } from '../contract/catalogue.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ResolvedConfig } from '../contract/config.ts';
 import type { RequestStore } from '../contract/records.ts';
+import type { Departures } from './queue-retry.ts';
+import type { Lookouts } from './lookouts.ts';
 import type { OpenTable } from './open-table.ts';
 import type { RequestQueue } from './request-queue.ts';
 
@@ -31,6 +33,12 @@ export interface Runtime {
   readonly health: HealthControl;
   readonly service: ServiceControl;
   readonly open: OpenTable;
+  readonly lookouts: Lookouts;
+  readonly departures: Departures;
+  /** There may be room for records that wait in the store. */
+  readonly feed: () => void;
+  /** Epoch ms that only go forward: what is stored is dated by it. */
+  readonly steadyWallMs: () => number;
   /** Aborts when the grace of a stop is over, or the root gave up: nothing is worth waiting for any more. */
   readonly ending: AbortSignal;
 }

@@ -5,15 +5,14 @@ import type { Settlement } from '../contract/records.ts';
 import type { AnyResponse, CompletionResponse, Latency } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
+import { askStore } from './ask-store.ts';
 import type { AttemptOutcome } from './attempt-outcome.ts';
 import type { OpenRequest, StopReason } from './open-request.ts';
 import type { PartSink } from './part-sink.ts';
 import type { LastFailure } from './progress.ts';
 import type { Runtime } from './runtime.ts';
-import { writeSettlement } from './write-settlement.ts';
-
-/** When a full queue may have room again. */
-export const QUEUE_FULL_RETRY_MS = 1_000;
+import { insist } from './insist.ts';
+import { queueRetryMs } from './queue-retry.ts';
 
 export type Ending =
   | { readonly kind: 'succeeded'; readonly response: AnyResponse; readonly reasoning: string }
@@ -23,23 +22,91 @@ export type Ending =
 export async function settle(runtime: Runtime, open: OpenRequest, ending: Ending): Promise<void> {
   const settlement = settlementOf(ending);
   if (!open.settle(settlement, ending.kind === 'failed' ? ending.error : undefined)) return;
-  if (open.init.isStored && !(await write(runtime, open, settlement))) {
-    disown(runtime, open);
-    return;
-  }
-  runtime.open.remove(open);
+  const written = open.init.isStored ? await write(runtime, open, settlement) : 'written';
+  if (written === 'written') finish(runtime, open, ending);
+  else if (written === 'superseded') await supersede(runtime, open);
+  else disown(runtime, open);
+}
+
+/** Everybody is told how it ended. */
+function finish(runtime: Runtime, open: OpenRequest, ending: Ending): void {
+  leave(runtime, open);
   endStream(open, ending);
   open.wake();
-  announceSettled(runtime, open, settlement);
+  announceSettled(runtime, open, settlementOf(ending));
+}
+
+/** Out of memory: somebody else may come in. */
+function leave(runtime: Runtime, open: OpenRequest): void {
+  runtime.open.remove(open);
+  runtime.departures.note(runtime.clock.nowMs());
+  runtime.lookouts.notify(open.requestId);
+  runtime.feed();
 }
 
 /** While it is being written the request takes up room, and is `running` to whoever asks. */
-async function write(runtime: Runtime, open: OpenRequest, settlement: Settlement): Promise<boolean> {
+async function write(
+  runtime: Runtime,
+  open: OpenRequest,
+  settlement: Settlement,
+): Promise<'written' | 'superseded' | 'unwritten'> {
+  const stored = withoutWireBody(settlement);
+  const settledAt = runtime.clock.wallMs();
+  const written = await hold(runtime, open, 'settle', () => runtime.store.settle(open.claim, stored, settledAt));
+  if (written === undefined) return 'unwritten';
+  return written.value ? 'written' : 'superseded';
+}
+
+/** Writes to the store for as long as it takes. */
+async function hold<Value>(
+  runtime: Runtime,
+  open: OpenRequest,
+  operation: string,
+  write: () => Promise<Value>,
+): Promise<{ readonly value: Value } | undefined> {
   runtime.open.mark(open, 'running');
   runtime.open.unwritten += 1;
-  const isWritten = await writeSettlement(runtime, open, settlement);
+  const written = await insist(runtime, { requestId: open.requestId, operation }, write);
   runtime.open.unwritten -= 1;
-  return isWritten;
+  return written;
+}
+
+/**
+ * Gives a request that has not ended back to a durable store, where it waits for whoever takes it in next. Whoever holds on
+ * to this one is told that the service ends. Never rejects.
+ */
+export async function release(runtime: Runtime, open: OpenRequest, reason: 'evicted' | 'shutdown'): Promise<void> {
+  const message = `request ${open.requestId} waits in the store, and goes on when the service is started again`;
+  const error = createError(open, 'shutting-down', message, {});
+  const ending: Ending = { kind: 'failed', error };
+  if (!open.settle(settlementOf(ending), error)) return;
+  open.isReleased = true;
+  // What cannot be written any more is claimed by a process that has ended, and recovered from that.
+  await hold(runtime, open, 'park', () => runtime.store.park(open.claim));
+  leave(runtime, open);
+  endStream(open, ending);
+  open.wake();
+  runtime.announce('request.parked', { requestId: open.requestId, reason });
+}
+
+/** Somebody else has ended the record: what the store says is how it ended. Never rejects. */
+export async function supersede(runtime: Runtime, open: OpenRequest): Promise<void> {
+  const { store, clock } = runtime;
+  const loaded = await askStore(clock, store.load(open.requestId)).catch(() => undefined);
+  const settlement = loaded?.kind === 'found' ? loaded.record.settlement : undefined;
+  if (settlement === undefined) {
+    disown(runtime, open);
+    return;
+  }
+  const error = settlement.status === 'succeeded' ? undefined : SwitchgearError.fromReport(settlement.error);
+  if (!open.settle(settlement, error)) open.replaceEnding(settlement, error);
+  finish(
+    runtime,
+    open,
+    settlement.status === 'succeeded'
+      ? { kind: 'succeeded', response: settlement.response, reasoning: '' }
+      : { kind: 'failed', error: SwitchgearError.fromReport(settlement.error) },
+  );
 }
 
 /** The service ends before it could write how a request ended: nobody is told an end that may turn out another one. */
@@ -47,11 +114,14 @@ function disown(runtime: Runtime, open: OpenRequest): void {
   const message = `how request ${open.requestId} ended could not be written before the service ended; the store says that it is open`;
   const error = createError(open, 'store-unavailable', message, {});
   const ending: Ending = { kind: 'failed', error };
-  open.replaceEnding(settlementOf(ending), error);
-  runtime.open.remove(open);
-  endStream(open, ending);
-  open.wake();
-  announceSettled(runtime, open, settlementOf(ending));
+  if (!open.settle(settlementOf(ending), error)) open.replaceEnding(settlementOf(ending), error);
+  finish(runtime, open, ending);
+}
+
+function withoutWireBody(settlement: Settlement): Settlement {
+  if (settlement.status !== 'succeeded' || settlement.response.kind !== 'completion') return settlement;
+  const { wireBody: _, ...response } = settlement.response;
+  return { ...settlement, response };
 }
 
 function settlementOf(ending: Ending): Settlement {
@@ -139,7 +209,12 @@ export function planError(open: OpenRequest, plan: Extract<RoutePlan, { kind: 'f
 }
 
 /** The error of a request whose work was stopped from outside. */
-export function stopError(open: OpenRequest, reason: StopReason, last: LastFailure | undefined): SwitchgearError {
+export function stopError(
+  open: OpenRequest,
+  reason: Exclude<StopReason, 'superseded'>,
+  last: LastFailure | undefined,
+  queueFullRetryMs: number,
+): SwitchgearError {
   const details = { partial: last?.partial, provider: last?.candidate.provider };
   switch (reason) {
     case 'deadline': {
@@ -165,7 +240,7 @@ export function stopError(open: OpenRequest, reason: StopReason, last: LastFailu
         open,
         'queue-full',
         'the request was given up while it waited: the queue was full, nobody waited for it, and more urgent ones came; submit it again later, or raise service.queueDepthMax',
-        { ...details, retryAfterMs: QUEUE_FULL_RETRY_MS },
+        { ...details, retryAfterMs: queueFullRetryMs },
       );
     case 'shutdown':
       return createError(open, 'shutting-down', 'the service is shutting down; send the request again', details);

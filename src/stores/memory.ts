@@ -3,21 +3,38 @@
  * their ids are remembered as expired for as long again, so that 410 can be told from 404.
  */
 import type { Clock } from '../contract/clock.ts';
-import type { InsertResult, LoadResult, RequestRecord, RequestStore, Settlement } from '../contract/records.ts';
+import {
+  type Claim,
+  FIRST_FENCE,
+  type InsertResult,
+  type LoadResult,
+  type Recovered,
+  type RequestRecord,
+  type RequestStore,
+  type Settlement,
+} from '../contract/records.ts';
 import type { AttemptReport, RequestId } from '../contract/response.ts';
+import type { MemoryOutbox } from './memory-outbox.ts';
 
 const RECORDS_MAX = 100_000;
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
   readonly resultTtlMs: number;
+  /** Where settlements are noted for delivery, when they are. */
+  readonly outbox?: MemoryOutbox;
   /** Default 100,000. Settled records make room for new ones, oldest first; open ones never do. */
   readonly recordsMax?: number;
 }
 
 export class MemoryStore implements RequestStore {
+  readonly isDurable = false;
+  /** Whatever is kept here is in memory anyway. */
+  readonly parked = 0;
   readonly #options: MemoryStoreOptions;
   readonly #records = new Map<RequestId, RequestRecord>();
+  /** Of open records. */
+  readonly #fences = new Map<RequestId, number>();
   /** Settled ids in the order they were settled, with the monotonic moment they expire. */
   readonly #settled = new Map<RequestId, number>();
   /** Expired ids with the monotonic moment they are forgotten. */
@@ -28,6 +45,10 @@ export class MemoryStore implements RequestStore {
     this.#options = options;
   }
 
+  async recover(): Promise<Recovered> {
+    return { queued: 0, requeued: [], interrupted: [] };
+  }
+
   async insert(record: RequestRecord): Promise<InsertResult> {
     this.#expire();
     const key = idempotencyKeyOf(record);
@@ -36,6 +57,7 @@ export class MemoryStore implements RequestStore {
       return { kind: known.requestHash === record.requestHash ? 'known' : 'conflict', requestId: known.requestId };
     if (this.#records.size >= this.#recordsMax && !this.#makeRoom()) return { kind: 'full' };
     this.#records.set(record.requestId, record);
+    this.#fences.set(record.requestId, FIRST_FENCE);
     if (key !== undefined) this.#keys.set(key, record.requestId);
     return { kind: 'inserted' };
   }
@@ -43,32 +65,61 @@ export class MemoryStore implements RequestStore {
   async load(requestId: RequestId): Promise<LoadResult> {
     this.#expire();
     const record = this.#records.get(requestId);
-    if (record !== undefined) return { kind: 'found', record };
+    if (record !== undefined) return { kind: 'found', record, isParked: false };
     return this.#expired.has(requestId) ? { kind: 'expired' } : { kind: 'unknown' };
   }
 
-  async markRunning(requestId: RequestId): Promise<void> {
-    this.#change(requestId, (record) => ({ ...record, status: 'running' }));
+  async listParked(): Promise<readonly RequestRecord[]> {
+    return [];
   }
 
-  async markQueued(requestId: RequestId): Promise<void> {
-    this.#change(requestId, (record) => ({ ...record, status: 'queued' }));
+  async claim(requestIds: readonly RequestId[]): Promise<readonly Claim[]> {
+    return requestIds.flatMap((requestId) => {
+      const known = this.#fences.get(requestId);
+      if (known === undefined) return [];
+      this.#fences.set(requestId, known + 1);
+      return [{ requestId, fence: known + 1 }];
+    });
   }
 
-  async addAttempt(requestId: RequestId, attempt: AttemptReport): Promise<void> {
-    this.#change(requestId, (record) => ({ ...record, attempts: [...record.attempts, attempt] }));
+  async park(): Promise<boolean> {
+    return false;
   }
 
-  async settle(requestId: RequestId, settlement: Settlement, settledAt: number): Promise<boolean> {
-    const record = this.#records.get(requestId);
-    if (record === undefined || record.settlement !== undefined) return false;
-    this.#records.set(requestId, { ...record, status: settlement.status, settlement, settledAt });
+  async markRunning(claim: Claim): Promise<boolean> {
+    return this.#change(claim, (record) => ({ ...record, status: 'running' }));
+  }
+
+  async markQueued(claim: Claim): Promise<boolean> {
+    return this.#change(claim, (record) => ({ ...record, status: 'queued' }));
+  }
+
+  async addAttempt(claim: Claim, attempt: AttemptReport): Promise<boolean> {
+    return this.#change(claim, (record) => ({ ...record, attempts: [...record.attempts, attempt] }));
+  }
+
+  async settle(claim: Claim, settlement: Settlement, settledAt: number): Promise<boolean> {
+    const { requestId } = claim;
+    const isChanged = this.#change(claim, (record) => ({
+      ...record,
+      status: settlement.status,
+      settlement,
+      settledAt,
+    }));
+    if (!isChanged) return false;
+    this.#fences.delete(requestId);
     this.#settled.set(requestId, this.#options.clock.nowMs() + this.#options.resultTtlMs);
+    this.#options.outbox?.add(requestId, settlement, settledAt);
     return true;
+  }
+
+  async settleParked(): Promise<boolean> {
+    return false;
   }
 
   async close(): Promise<void> {
     this.#records.clear();
+    this.#fences.clear();
     this.#settled.clear();
     this.#expired.clear();
     this.#keys.clear();
@@ -78,9 +129,12 @@ export class MemoryStore implements RequestStore {
     return this.#options.recordsMax ?? RECORDS_MAX;
   }
 
-  #change(requestId: RequestId, change: (record: RequestRecord) => RequestRecord): void {
+  /** False for an unknown record, one that has ended, and an old claim. */
+  #change({ requestId, fence }: Claim, change: (record: RequestRecord) => RequestRecord): boolean {
     const record = this.#records.get(requestId);
-    if (record !== undefined && record.settlement === undefined) this.#records.set(requestId, change(record));
+    if (record === undefined || this.#fences.get(requestId) !== fence) return false;
+    this.#records.set(requestId, change(record));
+    return true;
   }
 
   /** Both maps are in order of expiry, so that only what is due is looked at. */

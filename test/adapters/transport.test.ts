@@ -2,10 +2,11 @@
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createAnthropicAdapter } from '../../src/adapters/anthropic/anthropic.ts';
-import { findInChain, isAttemptError } from '../../src/adapters/attempt-error.ts';
+import { isAttemptError } from '../../src/adapters/attempt-error.ts';
 import { createOpenaiAdapter } from '../../src/adapters/openai/openai.ts';
 import { createTransport } from '../../src/adapters/transport.ts';
 import type { ProviderConfig } from '../../src/contract/config.ts';
+import { findInChain } from '../../src/network/error-chain.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { openUpstream, plainAnswer, type Respond } from '../contracts/upstream.ts';
 import { anthropicWire, openaiWire } from '../contracts/wires.ts';

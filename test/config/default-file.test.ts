@@ -6,6 +6,7 @@ import { parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 
 import { loadConfigFile } from '../../src/config/load.ts';
+import { resolveConfig } from '../../src/config/resolve.ts';
 import { configSchema } from '../../src/config/schema.ts';
 
 const path = fileURLToPath(new URL('../../config/switchgear.yaml', import.meta.url));
@@ -39,7 +40,9 @@ const at = (value: unknown, dotted: string): unknown =>
 
 const written: unknown = parseDocument(text).toJS();
 const providerSchema = (unwrap(configSchema.shape.providers) as z.ZodRecord).def.valueType;
-const globalOptions = optionsOf(configSchema).filter((option) => !REFUSED.includes(option));
+const globalOptions = optionsOf(configSchema).filter(
+  (option) => !REFUSED.includes(option) && !option.startsWith('webhooks.'),
+);
 const providerOptions = optionsOf(providerSchema);
 
 describe('config/switchgear.yaml', () => {
@@ -97,6 +100,19 @@ describe('config/switchgear.yaml', () => {
       if (expected === undefined) expect(text).toMatch(new RegExp(`^\\s*# ${option.split('.').at(-1) ?? ''}: `, 'm'));
     },
   );
+
+  test('shows webhooks in comments, which are the section with its defaults once the hashes are taken away', () => {
+    expect(at(written, 'webhooks')).toBeUndefined();
+    const [commented = ''] = /^# webhooks:\n(?:#  .*\n)+/m.exec(text) ?? [];
+    const shown: unknown = parseDocument(commented.replaceAll(/^# /gm, '')).toJS();
+    const options = optionsOf(configSchema.shape.webhooks, 'webhooks');
+    expect(Object.keys(at(shown, 'webhooks') as object)).toEqual(options.map((option) => option.slice(9)));
+    const secret = `whsec_${Buffer.alloc(32).toString('base64')}`;
+    const resolveWith = (webhooks: unknown) =>
+      resolveConfig({ providers: { mock: { adapter: 'mock' } }, webhooks }, { env: { WEBHOOK_SECRET: secret } }).config;
+    const url = at(shown, 'webhooks.url');
+    expect(resolveWith(at(shown, 'webhooks')).webhooks).toEqual(resolveWith({ url, secret }).webhooks);
+  });
 
   test('shows every fact of a model', () => {
     const model = at(written, 'providers.mock.models.mock-large');

@@ -67,12 +67,17 @@ describe('a store that hangs', () => {
     expect(world.service.providerStates()['a']?.concurrency.inFlight).toBe(0);
   });
 
-  test('is not waited for with an attempt for longer than ten seconds', async () => {
+  test('is not waited for with a slot for longer than ten seconds, and what it has not recorded is not sent', async () => {
     await using world = await createStoreWorld();
     world.fails.markRunning = 'hang';
     const requestId = await world.service.completionAsync(HELLO);
-    await world.clock.advance(11_000);
+    await world.clock.advance(10_500);
+    expect(world.service.providerStates()['a']?.concurrency.inFlight).toBe(0);
+    expect(world.provider.calls).toHaveLength(0);
+    delete world.fails.markRunning;
+    await world.clock.advance(11_500);
     expect(await world.service.getResult(requestId)).toMatchObject({ status: 'succeeded' });
+    expect(world.provider.calls).toHaveLength(1);
   });
 
   test('cannot hold up a submission, a cancellation or a stop', async () => {

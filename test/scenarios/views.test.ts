@@ -306,6 +306,7 @@ describe('what is open', () => {
       open: 3,
       waiting: 2,
       running: 1,
+      parked: 0,
     });
     await runtime.run(Promise.all([sync, stream.response]));
     expect(service.queueStatus()).toEqual({
@@ -313,6 +314,7 @@ describe('what is open', () => {
       open: 0,
       waiting: 0,
       running: 0,
+      parked: 0,
     });
   });
 
@@ -334,7 +336,7 @@ describe('what is open', () => {
     await clock.advance(10_000);
     const { lanes, ...totals } = service.queueStatus();
     expect(lanes.map(({ waiting }) => waiting)).toEqual([2, 2]);
-    expect(totals).toEqual({ open: 2, waiting: 2, running: 0 });
+    expect(totals).toEqual({ open: 2, waiting: 2, running: 0, parked: 0 });
     for (const requestId of requestIds) await service.cancel(requestId);
   });
 });

@@ -4,16 +4,10 @@
  */
 import type { Clock } from '../../src/contract/clock.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
-import type {
-  Ledger,
-  LedgerEntry,
-  LedgerQuery,
-  RequestRecord,
-  RequestStore,
-  Settlement,
-} from '../../src/contract/records.ts';
-import type { AttemptReport, RequestId } from '../../src/contract/response.ts';
+import type { Ledger, LedgerEntry, LedgerQuery, RequestStore } from '../../src/contract/records.ts';
+import type { RequestId } from '../../src/contract/response.ts';
 import { sleep } from '../../src/runtime/sleep.ts';
+import { wrapStore } from '../support/wrapped-store.ts';
 import type { Chronicle } from './chronicle.ts';
 import type { Dice } from './dice.ts';
 import type { DisturbancePlan } from './plan.ts';
@@ -65,42 +59,8 @@ export class Illness {
   }
 }
 
-export class FaultyStore implements RequestStore {
-  readonly #inner: RequestStore;
-  readonly #illness: Illness;
-
-  constructor(inner: RequestStore, illness: Illness) {
-    this.#inner = inner;
-    this.#illness = illness;
-  }
-
-  insert(record: RequestRecord) {
-    return this.#illness.run('insert', () => this.#inner.insert(record));
-  }
-
-  load(requestId: RequestId) {
-    return this.#illness.run('load', () => this.#inner.load(requestId));
-  }
-
-  markRunning(requestId: RequestId) {
-    return this.#illness.run('markRunning', () => this.#inner.markRunning(requestId));
-  }
-
-  markQueued(requestId: RequestId) {
-    return this.#illness.run('markQueued', () => this.#inner.markQueued(requestId));
-  }
-
-  addAttempt(requestId: RequestId, attempt: AttemptReport) {
-    return this.#illness.run('addAttempt', () => this.#inner.addAttempt(requestId, attempt));
-  }
-
-  settle(requestId: RequestId, settlement: Settlement, settledAt: number) {
-    return this.#illness.run('settle', () => this.#inner.settle(requestId, settlement, settledAt));
-  }
-
-  close() {
-    return this.#inner.close();
-  }
+export function createFaultyStore(inner: RequestStore, illness: Illness): RequestStore {
+  return wrapStore(inner, (operation, act) => illness.run(operation, act));
 }
 
 export class FaultyLedger implements Ledger {

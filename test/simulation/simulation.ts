@@ -18,7 +18,7 @@ import { Callers } from './callers.ts';
 import { Chronicle, type Violation } from './chronicle.ts';
 import { Dice } from './dice.ts';
 import { CrashInjector, disturb, revive } from './disturbances.ts';
-import { FaultyLedger, FaultyStore, Illness } from './faulty-stores.ts';
+import { createFaultyStore, FaultyLedger, Illness } from './faulty-stores.ts';
 import { drawPlan, HOUR_MS, isCalm, type Plan } from './plan.ts';
 import { StoryWatch } from './story-watch.ts';
 import { Tickets } from './tickets.ts';
@@ -148,8 +148,10 @@ class Simulation {
     return startService(config, {
       clock,
       env: {},
-      store: new FaultyStore(store, this.#illness),
-      ledger: new FaultyLedger(new MemoryLedger({ retainDays: 30 }), this.#illness),
+      storage: {
+        requests: createFaultyStore(store, this.#illness),
+        ledger: new FaultyLedger(new MemoryLedger({ retainDays: 30 }), this.#illness),
+      },
       adapters: {
         simulated: (provider, deps) => this.#upstream(provider.name).createAdapter(provider, deps),
       },

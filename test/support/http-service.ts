@@ -150,6 +150,7 @@ export class ScriptedService implements Service {
       open: 5,
       waiting: 3,
       running: 2,
+      parked: 7,
     };
   }
 

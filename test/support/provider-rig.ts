@@ -2,12 +2,15 @@
  * One provider actor with its control under virtual time, and the few sentences tests say to it: claim, succeed, fail,
  * report a kind of failure, crash, start again. There is no supervisor here; a test says when the next incarnation starts.
  */
+import type { Announce } from '../../src/actors/announce.ts';
 import type { Actor } from '../../src/actors/actor.ts';
 import type { ExitReason } from '../../src/actors/process.ts';
 import type { ProviderMachine } from '../../src/actors/provider.ts';
 import { type ClaimRequest, type ClaimResult, ProviderControl } from '../../src/actors/provider-control.ts';
+import { ProviderKeeper, type ProviderKeeperDeps } from '../../src/actors/provider-keeper.ts';
 import type { Permit, Report } from '../../src/actors/provider-memory.ts';
 import { Registry } from '../../src/actors/registry.ts';
+import { steadyWall } from '../../src/contract/clock.ts';
 import type { ProviderConfig } from '../../src/contract/config.ts';
 import type { EventName, Events } from '../../src/contract/events.ts';
 import { FAILURE_POLICY, type FailureKind } from '../../src/contract/failures.ts';
@@ -34,25 +37,39 @@ export interface RigOptions {
   readonly seed?: number;
   /** Also sees each event before the actor does; a throw crashes it. */
   readonly beforeEvent?: (event: { readonly type: string }) => void;
+  /** Default: at monotonic 0, with nothing to be late for. */
+  readonly clock?: VirtualClock;
+  /** What keeps its state; left out: nothing does. */
+  readonly states?: Pick<ProviderKeeperDeps, 'stored' | 'save'>;
+  readonly isReturning?: boolean;
 }
 
 export class ProviderRig {
   readonly clock: VirtualClock;
   readonly registry = new Registry();
   readonly control: ProviderControl;
+  readonly keeper: ProviderKeeper | undefined;
   readonly announced: Announced[] = [];
   readonly exits: ExitReason[] = [];
   #incarnation = 0;
 
-  constructor({ config = {}, seed = 1, beforeEvent }: RigOptions = {}) {
-    this.clock = new VirtualClock({ seed });
+  constructor({ config = {}, seed = 1, beforeEvent, clock, states, isReturning = false }: RigOptions = {}) {
+    this.clock = clock ?? new VirtualClock({ seed });
+    const announce: Announce = (name, payload) => {
+      this.announced.push({ name, payload });
+    };
+    // Telling keys apart is enough here.
+    const fingerprint = (apiKey = '') => `${apiKey.length}${apiKey.at(-1)}`;
+    const steadyMs = steadyWall(this.clock);
+    this.keeper =
+      states && new ProviderKeeper({ ...states, name: 'upstream', clock: this.clock, steadyMs, fingerprint, announce });
     this.control = new ProviderControl({
       config: createProviderConfig({ name: 'upstream', adapter: 'openai', ...config }),
       clock: this.clock,
       registry: this.registry,
-      announce: (name, payload) => {
-        this.announced.push({ name, payload });
-      },
+      announce,
+      isReturning,
+      ...(this.keeper !== undefined && { keeper: this.keeper }),
       beforeEvent:
         beforeEvent &&
         ((_actorId, event) => {

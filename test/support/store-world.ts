@@ -1,15 +1,16 @@
 /** A service over a store that fails, hangs or is slow as it is told, before or after an operation had its effect. */
 import { startService } from '../../src/compose.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
-import type { RequestStore } from '../../src/contract/records.ts';
+import type { Claim, RequestStore } from '../../src/contract/records.ts';
 import type { Service } from '../../src/contract/service.ts';
 import { sleep } from '../../src/runtime/sleep.ts';
 import { MemoryStore } from '../../src/stores/memory.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { ScriptedProvider } from './scripted-provider.ts';
+import { type RunOperation, type StoreOperation, wrapStore } from './wrapped-store.ts';
 
 /** Which operations go wrong, and how. */
-type Failing = Partial<Record<'insert' | 'load' | 'settle' | 'markRunning', 'before' | 'after' | 'hang'>>;
+type Failing = Partial<Record<StoreOperation, 'before' | 'after' | 'hang'>>;
 
 export interface StoreWorld extends AsyncDisposable {
   readonly service: Service;
@@ -36,28 +37,17 @@ export async function createStoreWorld(options: { readonly queueDepthMax?: numbe
   const settled: string[] = [];
   const keysSeen: (string | undefined)[] = [];
   const world = { slowMs: 0 };
-  const run = async <Value>(operation: keyof Failing, act: () => Promise<Value>): Promise<Value> => {
+  const run: RunOperation = async (operation, act, args) => {
     const failing = fails[operation];
     if (world.slowMs > 0) await sleep(clock, world.slowMs);
     if (failing === 'hang') await new Promise<never>(() => undefined);
     if (failing === 'before') throw new SwitchgearError('store-unavailable', 'scripted');
+    if (operation === 'settle') settled.push((args[0] as Claim).requestId);
     const value = await act();
     if (failing === 'after') throw new SwitchgearError('store-unavailable', 'scripted');
     return value;
   };
-  const store: RequestStore = {
-    insert: (record) => run('insert', () => memory.insert(record)),
-    load: (requestId) => run('load', () => memory.load(requestId)),
-    settle: (...end) =>
-      run('settle', async () => {
-        settled.push(end[0]);
-        return memory.settle(...end);
-      }),
-    markRunning: (requestId) => run('markRunning', () => memory.markRunning(requestId)),
-    markQueued: (requestId) => memory.markQueued(requestId),
-    addAttempt: (requestId, attempt) => memory.addAttempt(requestId, attempt),
-    close: () => memory.close(),
-  };
+  const store = wrapStore(memory, run);
   const providersWith = (keys: Readonly<Record<string, string>>) =>
     Object.fromEntries(
       Object.entries(keys).map(([name, apiKey]) => [
@@ -71,7 +61,7 @@ export async function createStoreWorld(options: { readonly queueDepthMax?: numbe
   };
   const service = await startService(config, {
     clock,
-    store,
+    storage: { requests: store },
     adapters: {
       scripted: (...parts) => {
         const adapter = provider.createAdapter(...parts);

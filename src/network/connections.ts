@@ -1,59 +1,56 @@
 /**
- * The connections of one provider. undici's fetch and undici's agents belong together; Node's built-in fetch refuses them.
- * Time limits other than the connect limit are the runtime's own signals, hence the raised limits here.
+ * The connections to one upstream. undici's fetch and undici's agents belong together; Node's built-in fetch refuses them.
+ * Time limits other than the connect limit are the caller's own signals, hence the raised limits here.
  *
  * undici lets a connection that is being made go on when the request it is made for is aborted, until the connect limit. At
- * a provider that accepts and says nothing, callers who come and leave would pile up sockets that nobody waits for. So a
+ * an upstream that accepts and says nothing, callers who come and leave would pile up sockets that nobody waits for. So a
  * call brings its signal along, and a connection in the making ends with it.
  */
-import { Socket } from 'node:net';
+import { type LookupFunction, Socket } from 'node:net';
 import { Agent, type buildConnector, Client, type Dispatcher, fetch as undiciFetch, Pool, ProxyAgent } from 'undici';
-import type { ProviderConfig } from '../contract/config.ts';
-import { createGuardedLookup, type Resolve } from './address.ts';
-import { BODY_BYTES_MAX } from './body.ts';
 
 export type Fetch = typeof globalThis.fetch;
 
-/** The way to one provider: a `fetch` over connections of its own. */
+/** The way to one upstream: a `fetch` over connections of its own. */
 export interface Connections {
   readonly fetch: Fetch;
   /** Lets requests in flight finish and closes the connections. */
   close(): Promise<void>;
 }
 
-/** Opens the connections of one provider; none is made before the first call. */
-export function openConnections(config: ProviderConfig, resolve: Resolve | undefined): Connections {
-  const dispatcher = createDispatcher(config, resolve);
+export interface ConnectionOptions {
+  readonly connectMs: number;
+  /** Bytes on the wire of one answer, streamed or not. Undefined: whoever reads it counts. */
+  readonly responseBytesMax?: number;
+  /** URL of a forward proxy. It resolves the names itself, and the operator chose it. */
+  readonly proxy?: string | undefined;
+  /** Undefined: a name may lead anywhere. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
+/** Opens the connections to one upstream; none is made before the first call. */
+export function openConnections(options: ConnectionOptions): Connections {
+  const dispatcher = createDispatcher(options);
   return {
     fetch: (input, init) => sendByUndici(input, init, bringSignal(dispatcher, init?.signal ?? undefined)),
     close: () => dispatcher.close(),
   };
 }
 
-function createDispatcher(config: ProviderConfig, resolve: Resolve | undefined): Dispatcher {
+function createDispatcher({ connectMs, responseBytesMax, proxy, lookup }: ConnectionOptions): Dispatcher {
   const limits = {
     headersTimeout: 0,
     bodyTimeout: 0,
-    // Bytes on the wire of one answer, streamed or not.
-    maxResponseSize: BODY_BYTES_MAX,
+    ...(responseBytesMax !== undefined && { maxResponseSize: responseBytesMax }),
     // One request, one socket: aborting a request then closes it.
     allowH2: false,
   };
-  const connect = { timeout: config.timeouts.connectMs };
-  if (config.proxy !== undefined) {
-    // The proxy resolves the name, and the operator chose the proxy.
-    return new ProxyAgent({
-      uri: config.proxy,
-      ...limits,
-      connectTimeout: connect.timeout,
-      proxyTls: connect,
-      requestTls: connect,
-    });
-  }
+  const connect = { timeout: connectMs };
+  if (proxy !== undefined)
+    return new ProxyAgent({ uri: proxy, ...limits, connectTimeout: connectMs, proxyTls: connect, requestTls: connect });
   const factory = (origin: string | URL, options: object): Pool =>
     new Pool(origin, { ...options, factory: (url, clientOptions) => new Connection(url, clientOptions) });
-  if (config.allowPrivate) return new Agent({ ...limits, factory, connect });
-  return new Agent({ ...limits, factory, connect: { ...connect, lookup: createGuardedLookup(resolve) } });
+  return new Agent({ ...limits, factory, connect: lookup === undefined ? connect : { ...connect, lookup } });
 }
 
 /** What a dispatcher is asked, with the signal of the call that asks. */

@@ -1,11 +1,10 @@
 /**
- * Keeps a provider's name from leading into the operator's own network. A name in `baseURL` is looked up here, once per
- * connection, and the socket is given exactly the addresses that were judged, so a resolver that answers differently the
- * second time (DNS rebinding) gains nothing. An address written literally in `baseURL`, and `localhost`, is the operator's
- * explicit wish and is never looked up.
+ * Keeps a name from leading into the operator's own network. It is looked up here, once per connection, and the socket is
+ * given exactly the addresses that were judged, so a resolver that answers differently the second time (DNS rebinding) gains
+ * nothing. An address written literally is never looked up: whoever takes one judges it where it is written.
  */
 import { lookup as systemLookup, type LookupAddress, type LookupOptions } from 'node:dns';
-import { BlockList, type LookupFunction } from 'node:net';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
 
 /** Ranges no public API lives in: private, loopback, link-local, carrier NAT, cloud metadata, multicast, reserved. */
 const IPV4_RANGES = [
@@ -58,6 +57,18 @@ export function isPublicAddress(entry: LookupAddress): boolean {
   return entry.family === 6 ? !ipv6Refused.check(entry.address, 'ipv6') : !ipv4Refused.check(entry.address, 'ipv4');
 }
 
+/**
+ * Says whether the host of a URL may be public: an address is judged as it is, and of names only those are known to be
+ * private that never leave the machine. Any other name is judged when it is looked up.
+ */
+export function isMaybePublicHost(hostname: string): boolean {
+  // A URL writes an IPv6 address in brackets.
+  const address = hostname.replace(/^\[(.*)\]$/, '$1');
+  const family = isIP(address);
+  if (family !== 0) return isPublicAddress({ address, family });
+  return !/(^|\.)localhost\.?$/i.test(address);
+}
+
 /** A name that leads nowhere public. */
 export class AddressRefusedError extends Error {
   override readonly name = 'AddressRefusedError';
@@ -74,12 +85,20 @@ export type Resolve = (
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void;
 
+export interface GuardOptions {
+  /** Default: the system's resolver. */
+  readonly resolve?: Resolve | undefined;
+  /** Whether `localhost` may be what it is: the operator wrote it, and it cannot be meant to be public. */
+  readonly permitsLocalhost: boolean;
+}
+
 /** The `lookup` of a connection: gives public addresses only. */
-export function createGuardedLookup(resolve: Resolve = systemLookup): LookupFunction {
+export function createGuardedLookup({ resolve = systemLookup, permitsLocalhost }: GuardOptions): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return callback(error, '');
-      const permitted = hostname === 'localhost' ? addresses : addresses.filter(isPublicAddress);
+      const isPermitted = permitsLocalhost && hostname === 'localhost';
+      const permitted = isPermitted ? addresses : addresses.filter(isPublicAddress);
       const first = permitted[0];
       if (first === undefined)
         return callback(new AddressRefusedError(hostname, addresses[0]?.address ?? 'no address'), '');

@@ -1,0 +1,125 @@
+/**
+ * Turns waiting lines into requests. Where the store is durable they are parked there, group by group, together with how far
+ * that is, so that no line is lost or doubled wherever a process ends; else each comes into memory as any submitted request.
+ */
+import type { BatchRecord, WaitingLine, WaitingLines } from '../contract/batches.ts';
+import { SwitchgearError } from '../contract/errors.ts';
+import type { RequestRecord } from '../contract/records.ts';
+import { askStore } from '../runtime/ask-store.ts';
+import { deadlineOf, endedRecord, type LineEnd, type PlacedLine, recordOfLine } from './line-records.ts';
+import type { BatchParts } from './parts.ts';
+import { decodeLine } from './waiting-lines.ts';
+
+export class Entrance {
+  readonly #parts: BatchParts;
+  readonly #onEnded: (index: number) => void;
+  /** Read last; what is left of it comes next. */
+  #group: WaitingLines | undefined;
+
+  /** `onEnded` is told of each line whose request is over. */
+  constructor(parts: BatchParts, onEnded: (index: number) => void) {
+    this.#parts = parts;
+    this.#onEnded = onEnded;
+  }
+
+  /** Enters at most `max` lines; the batch as it is afterwards. Unchanged: there is no room now. */
+  async enterSome(batch: BatchRecord, max: number): Promise<BatchRecord> {
+    const placed = await this.#next(batch, max);
+    if (!this.#parts.isDurable) return this.#admitAll(batch, placed);
+    return this.#write(
+      batch,
+      placed.map((line) => recordOfLine(batch, line, this.#moment())),
+    );
+  }
+
+  /** Enters some lines as ended. */
+  async endSome(batch: BatchRecord, end: LineEnd): Promise<BatchRecord> {
+    const placed = await this.#next(batch, Number.POSITIVE_INFINITY);
+    return this.#write(
+      batch,
+      placed.map((line) => {
+        // What is no request was wrong before it was too late.
+        return 'refusal' in line.line
+          ? recordOfLine(batch, line, this.#moment())
+          : endedRecord(batch, line, this.#moment(), end);
+      }),
+    );
+  }
+
+  async #next({ batchId, entered }: BatchRecord, max: number): Promise<readonly PlacedLine[]> {
+    const isHeld =
+      this.#group !== undefined && entered >= this.#group.first && entered < this.#group.first + this.#group.lines.length;
+    if (!isHeld) this.#group = await askStore(this.#parts.clock, this.#parts.batches.readLines(batchId, entered));
+    const { first, lines } = this.#group ?? { first: entered, lines: [] };
+    if (lines.length === 0) throw new SwitchgearError('store-unavailable', `line ${entered} is not in the store`);
+    return lines
+      .slice(entered - first, entered - first + max)
+      .map((text, offset): { index: number; line: WaitingLine } => ({ index: entered + offset, line: decodeLine(text) }));
+  }
+
+  #moment() {
+    return { requestId: this.#parts.nextRequestId(), nowMs: this.#parts.steadyWallMs() };
+  }
+
+  /** A write whose answer was lost may have had its effect: then the store knows more than we do. */
+  async #write(batch: BatchRecord, records: readonly RequestRecord[]): Promise<BatchRecord> {
+    const { batches, clock } = this.#parts;
+    const range = { from: batch.entered, to: batch.entered + records.length };
+    if (!(await askStore(clock, batches.enter(batch.batchId, range, records)))) return this.#reload(batch);
+    for (const record of records) {
+      if (record.settlement !== undefined && record.batch !== undefined) this.#onEnded(record.batch.index);
+    }
+    if (this.#parts.isDurable) this.#parts.feed();
+    return { ...batch, entered: range.to };
+  }
+
+  async #reload(batch: BatchRecord): Promise<BatchRecord> {
+    const loaded = await askStore(this.#parts.clock, this.#parts.batches.load(batch.batchId));
+    if (loaded.kind === 'found') return loaded.batch;
+    throw new SwitchgearError('store-unavailable', `the store does not know batch ${batch.batchId} any more`);
+  }
+
+  async #admitAll(batch: BatchRecord, placed: readonly PlacedLine[]): Promise<BatchRecord> {
+    let now = batch;
+    for (const line of placed) {
+      const next = await this.#admit(now, line);
+      if (next === undefined) break;
+      now = next;
+    }
+    return now;
+  }
+
+  /** Undefined when the queue takes no more. */
+  async #admit(batch: BatchRecord, placed: PlacedLine): Promise<BatchRecord | undefined> {
+    const { line, index } = placed;
+    if ('refusal' in line) return this.#write(batch, [recordOfLine(batch, placed, this.#moment())]);
+    try {
+      const { ended } = await this.#parts.admit({
+        request: line.request,
+        options: this.#optionsOf(batch),
+        line: { batchId: batch.batchId, index, customId: line.customId },
+      });
+      void ended.then(() => {
+        this.#onEnded(index);
+      });
+    } catch (error) {
+      if (!(error instanceof SwitchgearError)) throw error;
+      if (error.code === 'queue-full' || error.code === 'shutting-down') return undefined;
+      if (error.code === 'store-unavailable') throw error;
+      return this.#write(batch, [endedRecord(batch, placed, this.#moment(), endOf(error))]);
+    }
+    const range = { from: index, to: index + 1 };
+    await askStore(this.#parts.clock, this.#parts.batches.enter(batch.batchId, range, []));
+    return { ...batch, entered: range.to };
+  }
+
+  #optionsOf(batch: BatchRecord) {
+    const { priority, fallbacks, recovery, tags } = batch.settings;
+    const timeoutMs = Math.max(1, deadlineOf(batch) - this.#parts.steadyWallMs());
+    return { priority, tags, recovery, timeoutMs, tenant: batch.tenant, ...(fallbacks !== undefined && { fallbacks }) };
+  }
+}
+
+function endOf({ code, message, param }: SwitchgearError): LineEnd {
+  return { code, message, ...(param !== undefined && { param }) };
+}

@@ -1,0 +1,51 @@
+/**
+ * The other things that are kept beside request records and ledger: what providers' actors know, webhooks to deliver, batches.
+ * One storage keeps them all in one place, so that what belongs together is written together.
+ */
+import type { ErrorReport } from './errors.ts';
+import type { Ledger, RequestStore } from './records.ts';
+import type { RequestId } from './response.ts';
+
+/** Keeps what shall outlive the process of a provider's actor: plain JSON by provider name. */
+export interface StateStore {
+  load(): Promise<Readonly<Record<string, unknown>>>;
+  /** Replaces what was kept. */
+  save(name: string, state: unknown): Promise<void>;
+}
+
+/** What a notice tells of a settlement: how, never what. Every `Settlement` is one. */
+export type SettlementNotice =
+  | { readonly status: 'succeeded' }
+  | { readonly status: 'failed' | 'cancelled'; readonly error: Pick<ErrorReport, 'code' | 'message'> };
+
+/** A notice of a settlement that is still to be delivered. It is written together with the settlement. */
+export interface WebhookDelivery {
+  readonly requestId: RequestId;
+  readonly settlement: SettlementNotice;
+  readonly settledAt: number;
+  /** How often delivery was tried. */
+  readonly tries: number;
+  /** Epoch ms, steady wall clock: not before. */
+  readonly dueAt: number;
+}
+
+export interface WebhookOutbox {
+  /** Those that are due at `nowMs`, oldest first, at most `max`. */
+  due(nowMs: number, max: number): Promise<readonly WebhookDelivery[]>;
+  /** When the next one is due; undefined when there is none. */
+  nextDueAt(): Promise<number | undefined>;
+  /** `tries` counts all of them: asking twice is no mistake. */
+  postpone(requestId: RequestId, tries: number, dueAt: number): Promise<void>;
+  /** Delivered, or given up. */
+  remove(requestId: RequestId): Promise<void>;
+}
+
+/** Everything one service keeps. */
+export interface Storage {
+  readonly requests: RequestStore;
+  readonly ledger: Ledger;
+  readonly states: StateStore;
+  readonly webhooks: WebhookOutbox;
+  /** Closes all of it. */
+  close(): Promise<void>;
+}

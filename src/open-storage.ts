@@ -1,0 +1,32 @@
+/** Opens what the config says everything is kept in. What is known of no store is known here: which kinds there are. */
+import type { Clock } from './contract/clock.ts';
+import type { ResolvedConfig } from './contract/config.ts';
+import type { Storage } from './contract/storage.ts';
+import { MemoryLedger } from './stores/memory-ledger.ts';
+import { MemoryOutbox } from './stores/memory-outbox.ts';
+import { MemoryStore } from './stores/memory.ts';
+import { openSqliteStorage } from './stores/sqlite/open-storage.ts';
+
+/** @throws {SwitchgearError} `store-unavailable` that says which file, what is wrong with it, and what to do */
+export async function openStorage(config: ResolvedConfig, clock: Clock): Promise<Storage> {
+  const { store, ledger, webhooks } = config;
+  if (store.kind === 'memory') return createMemoryStorage(config, clock);
+  const { path, resultTtlMs } = store;
+  const hasWebhooks = webhooks !== undefined;
+  return openSqliteStorage({ path, resultTtlMs, hasWebhooks, clock, retainDays: ledger.retainDays });
+}
+
+/** Everything in memory: gone with the process. */
+export function createMemoryStorage({ store, ledger, webhooks }: ResolvedConfig, clock: Clock): Storage {
+  const outbox = new MemoryOutbox({ clock });
+  const { resultTtlMs } = store;
+  const requests = new MemoryStore({ clock, resultTtlMs, ...(webhooks !== undefined && { outbox }) });
+  return {
+    requests,
+    ledger: new MemoryLedger({ retainDays: ledger.retainDays }),
+    // There is nobody to come after this process.
+    states: { load: async () => ({}), save: async () => undefined },
+    webhooks: outbox,
+    close: () => requests.close(),
+  };
+}

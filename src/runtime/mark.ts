@@ -1,0 +1,39 @@
+/** Whether a request waits or runs, in the table and in its record. */
+import type { Candidate } from '../policy/resolve.ts';
+import { askStore, STORE_WAIT_MS } from './ask-store.ts';
+import type { OpenRequest } from './open-request.ts';
+import { bookkeep } from './remember.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Whoever waits while the service ends waits in a durable store: only what is running is worth waiting for. */
+export async function markQueued(runtime: Runtime, open: OpenRequest): Promise<void> {
+  const { store, service, open: table } = runtime;
+  if (open.status === 'queued') return;
+  table.mark(open, 'queued');
+  if (!open.init.isStored) return;
+  if (service.isDraining && store.isDurable && open.init.mode === 'async') open.stop('shutdown');
+  else await bookkeep(runtime, open, 'queued', () => store.markQueued(open.claim));
+}
+
+/**
+ * Before an attempt is sent, so that a process that ends meanwhile is known to have sent it. False: it could not be recorded,
+ * and is not to be sent.
+ */
+export async function markRunning(
+  runtime: Runtime,
+  open: OpenRequest,
+  target: Pick<Candidate, 'provider' | 'model'>,
+): Promise<boolean> {
+  const { store, clock, announce, feed, open: table } = runtime;
+  table.mark(open, 'running');
+  feed();
+  if (!open.init.isStored) return true;
+  try {
+    const isHeld = await askStore(clock, store.markRunning(open.claim, target), STORE_WAIT_MS, open.signal);
+    if (!isHeld) open.stop('superseded');
+    return isHeld;
+  } catch (error) {
+    announce('store.failed', { requestId: open.requestId, operation: 'running', message: String(error) });
+    return false;
+  }
+}

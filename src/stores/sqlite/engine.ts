@@ -1,0 +1,170 @@
+/**
+ * The one who touches the file: runs groups of operations, each group in one transaction, so that one sync to the disk pays
+ * for all of them. It is synchronous and knows no threads; a host decides where it runs. An operation that fails fails alone:
+ * its group is rolled back and run again one by one.
+ */
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import { SwitchgearError } from '../../contract/errors.ts';
+import { explain, isConnectionLost } from './explain.ts';
+import { closeDatabase, openDatabase, type OpenOptions } from './open-database.ts';
+import { createOperations, type OperationName, type Operations } from './operations.ts';
+import { ParkedCounts } from './parked-counts.ts';
+
+export interface EngineOptions extends OpenOptions {
+  /** How long a result stays readable, ms; its id is told as expired for as long again. */
+  readonly resultTtlMs: number;
+  /** Whether settlements of submitted requests are noted for delivery. */
+  readonly hasWebhooks: boolean;
+}
+
+/** One call of an operation, as it travels to the engine. */
+export interface Operation {
+  readonly name: OperationName;
+  readonly args: readonly unknown[];
+  /** The caller's steady wall clock, epoch ms: the engine has no clock. */
+  readonly nowMs: number;
+}
+
+export type OperationResult =
+  | { readonly kind: 'done'; readonly value: unknown }
+  | { readonly kind: 'failed'; readonly message: string };
+
+export interface GroupResult {
+  /** One for each operation, in order. */
+  readonly results: readonly OperationResult[];
+  readonly parked: number;
+}
+
+/** What operations work with. */
+export interface EngineContext {
+  readonly options: EngineOptions;
+  readonly epoch: number;
+  readonly parked: ParkedCounts;
+  /** The moment of the operation that runs. */
+  nowMs(): number;
+  /** A prepared statement, kept for the next time. SQL is constant: values come as parameters. */
+  prepare(sql: string): StatementSync;
+  run(sql: string, ...values: SQLInputValue[]): number;
+}
+
+interface Connection {
+  readonly database: DatabaseSync;
+  readonly context: EngineContext;
+  readonly operations: Operations;
+}
+
+export class Engine {
+  readonly #options: EngineOptions;
+  #connection: Connection | undefined;
+  #epoch: number | undefined;
+  /** The moment of the operation that runs. */
+  #nowMs = 0;
+
+  /** @throws {SwitchgearError} `store-unavailable` that says what to do */
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#epoch = options.epoch;
+    this.#connection = this.#open();
+  }
+
+  /** Under which epoch the file is held. */
+  get epoch(): number {
+    return this.#epoch ?? 0;
+  }
+
+  /** Runs a group in one transaction; what it says is on disk. Never throws. */
+  run(group: readonly Operation[]): GroupResult {
+    const results = this.#runTogether(group) ?? group.map((operation) => this.#runAlone(operation));
+    return { results, parked: this.#connection?.context.parked.total ?? 0 };
+  }
+
+  close(): void {
+    if (this.#connection !== undefined) closeDatabase(this.#connection.database, this.#options.path);
+    this.#connection = undefined;
+  }
+
+  /** Undefined when any of them fails: then none has happened. */
+  #runTogether(group: readonly Operation[]): readonly OperationResult[] | undefined {
+    try {
+      return this.#transact(group);
+    } catch (error) {
+      if (group.length > 1) return undefined;
+      return group.map(() => this.#failed(error));
+    }
+  }
+
+  #runAlone(operation: Operation): OperationResult {
+    try {
+      return this.#transact([operation])[0] ?? this.#failed('nothing was done');
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  #transact(group: readonly Operation[]): readonly OperationResult[] {
+    const connection = (this.#connection ??= this.#open());
+    const { database, context, operations } = connection;
+    try {
+      database.exec('BEGIN IMMEDIATE');
+      this.#checkEpoch(context);
+      const results = group.map(({ name, args, nowMs }): OperationResult => {
+        this.#nowMs = nowMs;
+        // The client pairs names with arguments.
+        const operation = operations[name] as (...values: readonly unknown[]) => unknown;
+        return { kind: 'done', value: operation(...args) };
+      });
+      database.exec('COMMIT');
+      context.parked.commit();
+      return results;
+    } catch (error) {
+      context.parked.rollback();
+      this.#rollBack(connection, error);
+      throw error;
+    }
+  }
+
+  /** After a failed sync nobody knows what is on disk: the file is opened again, which reads the wal anew. */
+  #rollBack({ database }: Connection, error: unknown): void {
+    try {
+      if (database.isTransaction) database.exec('ROLLBACK');
+      if (!isConnectionLost(error)) return;
+      database.close();
+    } catch {
+      // The connection is given up either way.
+    }
+    this.#connection = undefined;
+  }
+
+  /** The lock of the operating system keeps others out; where it does not, two owners must not both write. */
+  #checkEpoch({ prepare, epoch }: EngineContext): void {
+    if (prepare('SELECT epoch FROM boot').get()?.['epoch'] === epoch) return;
+    throw new SwitchgearError(
+      'store-unavailable',
+      `the store ${this.#options.path} was taken over by another process; start this one again`,
+    );
+  }
+
+  #open(): Connection {
+    const { database, epoch } = openDatabase({ ...this.#options, epoch: this.#epoch });
+    this.#epoch = epoch;
+    const statements = new Map<string, StatementSync>();
+    const prepare = (sql: string): StatementSync => {
+      const known = statements.get(sql) ?? database.prepare(sql);
+      statements.set(sql, known);
+      return known;
+    };
+    const context: EngineContext = {
+      options: this.#options,
+      epoch,
+      parked: new ParkedCounts(database),
+      nowMs: () => this.#nowMs,
+      prepare,
+      run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
+    };
+    return { database, context, operations: createOperations(context) };
+  }
+
+  #failed(error: unknown): OperationResult {
+    return { kind: 'failed', message: explain(error, this.#options.path).message };
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The way to the engine: operations that are asked for in one turn of the event loop travel as one group and are committed
+ * together, and while a group is under way the next one gathers, so that a slow disk makes groups larger and not callers
+ * slower. An operation is answered after its commit.
+ */
+import type { Clock } from '../../contract/clock.ts';
+import { steadyWall } from '../../contract/clock.ts';
+import { SwitchgearError } from '../../contract/errors.ts';
+import type { GroupResult, Operation } from './engine.ts';
+import type { OperationName, Operations } from './operations.ts';
+
+/** A larger group would keep those who come after it waiting. */
+const GROUP_MAX = 1_000;
+
+/** Where the engine runs. */
+export interface Host {
+  /** Rejects with `store-unavailable` when the engine is gone; whether the group has happened is not known then. */
+  run(group: readonly Operation[]): Promise<GroupResult>;
+  /** Calls back when the operations of this turn have been asked for. */
+  afterTurn(callback: () => void): void;
+  close(): Promise<void>;
+}
+
+interface Asked {
+  readonly operation: Operation;
+  readonly answer: PromiseWithResolvers<unknown>;
+}
+
+export class Gateway {
+  readonly #host: Host;
+  readonly #now: () => number;
+  #waiting: Asked[] = [];
+  #isScheduled = false;
+  #isRunning = false;
+  #closing: Promise<void> | undefined;
+  #whenIdle: (() => void) | undefined;
+  /** How many records were parked after the last group. */
+  parked = 0;
+
+  constructor(host: Host, clock: Clock) {
+    this.#host = host;
+    this.#now = steadyWall(clock);
+  }
+
+  /** Resolves when it is on disk. @throws {SwitchgearError} `store-unavailable` */
+  ask<Name extends OperationName>(
+    name: Name,
+    ...args: Parameters<Operations[Name]>
+  ): Promise<Awaited<ReturnType<Operations[Name]>>> {
+    if (this.#closing !== undefined) return Promise.reject(closedError());
+    const answer = Promise.withResolvers<unknown>();
+    this.#waiting.push({ operation: { name, args, nowMs: this.#now() }, answer });
+    this.#schedule();
+    // The engine answers with what the operation of this name gives.
+    return answer.promise as Promise<Awaited<ReturnType<Operations[Name]>>>;
+  }
+
+  /** What was asked for before is still done. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#finish();
+    return this.#closing;
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#isRunning || this.#isScheduled)
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    await this.#host.close();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isRunning) return;
+    this.#isScheduled = true;
+    this.#host.afterTurn(() => {
+      this.#isScheduled = false;
+      void this.#runGroup();
+    });
+  }
+
+  async #runGroup(): Promise<void> {
+    const group = this.#waiting.splice(0, GROUP_MAX);
+    this.#isRunning = true;
+    try {
+      const { results, parked } = await this.#host.run(group.map(({ operation }) => operation));
+      this.parked = parked;
+      for (const [index, { answer }] of group.entries()) {
+        const result = results[index];
+        if (result?.kind === 'done') answer.resolve(result.value);
+        else answer.reject(new SwitchgearError('store-unavailable', result?.message ?? 'the store did not answer'));
+      }
+    } catch (error) {
+      for (const { answer } of group) answer.reject(error);
+    }
+    this.#isRunning = false;
+    if (this.#waiting.length > 0) this.#schedule();
+    else this.#whenIdle?.();
+  }
+}
+
+function closedError(): SwitchgearError {
+  return new SwitchgearError('store-unavailable', 'the store is closed, because the service has ended');
+}

@@ -1,0 +1,98 @@
+/** Records that wait in the store alone: listed in the order they shall be claimed, claimed, parked again, ended. */
+import type { Claim } from '../../contract/records.ts';
+import { keyOffsetMs } from '../../policy/order.ts';
+import type { EngineContext } from './engine.ts';
+import type { ParkedGroup } from './parked-counts.ts';
+import { endRecord, findHeld, forgetBegun, readHeld, readRecord, RECORD_COLUMNS } from './request-operations.ts';
+import { PRIORITIES, type StoredRecord } from './stored-record.ts';
+
+/** Groups that are looked at in one listing; the others come first in the next one. */
+const GROUPS_MAX = 1_000;
+
+export function createParkingOperations(context: EngineContext) {
+  const { prepare, run, parked, epoch } = context;
+  return {
+    /** Within a class tenants take turns; among classes the one whose oldest is due first. */
+    listParked(max: number): readonly StoredRecord[] {
+      const groups = parked.groups().slice(0, GROUPS_MAX);
+      const classes = PRIORITIES.map((_, priority) => groups.filter((group) => group.priority === priority));
+      const turns = classes.flatMap((members) => {
+        const each = Math.ceil(max / Math.max(1, members.length));
+        const rows = members.flatMap((group) => listGroup(context, group, each));
+        return markDue(rows.toSorted((one, other) => one.turn - other.turn));
+      });
+      return turns
+        .toSorted((one, other) => one.dueMs - other.dueMs)
+        .slice(0, max)
+        .map(({ row }) => readRecord(context, row));
+    },
+
+    claim(requestIds: readonly string[]): readonly Claim[] {
+      return requestIds.flatMap((requestId) => {
+        const row = prepare(
+          `SELECT seq, priority, tenant, idempotency_key, batch_id, owner, fence FROM requests
+           WHERE id = ? AND status IN ('queued', 'running')`,
+        ).get(requestId);
+        if (row === undefined) return [];
+        const held = readHeld(row);
+        const fence = Number(row['fence']) + 1;
+        run(`UPDATE requests SET owner = ?, fence = ? WHERE seq = ?`, epoch, fence, held.seq);
+        if (row['owner'] === 0) {
+          parked.add(held, -1);
+          parked.served(held);
+        }
+        return [{ requestId, fence }];
+      });
+    },
+
+    park(claim: Claim): boolean {
+      const row = findHeld(context, claim);
+      if (row === undefined) return false;
+      forgetBegun(context, row.seq);
+      run(`UPDATE requests SET status = 'queued', owner = 0 WHERE seq = ?`, row.seq);
+      parked.add(row, 1);
+      return true;
+    },
+
+    settleParked(requestId: string, status: string, settlement: string, settledAt: number): boolean {
+      const row = prepare(
+        `SELECT seq, priority, tenant, idempotency_key, batch_id FROM requests
+         WHERE id = ? AND owner = 0 AND status = 'queued'`,
+      ).get(requestId);
+      if (row === undefined) return false;
+      const held = readHeld(row);
+      parked.add(held, -1);
+      endRecord(context, held, { requestId, status, settlement, settledAt });
+      return true;
+    },
+  };
+}
+
+interface Turn {
+  readonly row: Readonly<Record<string, unknown>>;
+  readonly turn: number;
+  readonly dueMs: number;
+}
+
+function listGroup(context: EngineContext, { priority, tenant }: ParkedGroup, max: number): readonly Turn[] {
+  const offsetMs = keyOffsetMs(PRIORITIES[priority] ?? 'normal');
+  return context
+    .prepare(
+      `SELECT ${RECORD_COLUMNS} FROM requests
+       WHERE status = 'queued' AND owner = 0 AND priority = ? AND tenant = ? ORDER BY enqueued_at LIMIT ?`,
+    )
+    .all(priority, tenant, max)
+    .map((row, turn) => ({ row, turn, dueMs: Number(row['enqueued_at']) + offsetMs }));
+}
+
+/** Whoever comes before another of its class is due no later: the class is due when its oldest is. */
+function markDue(inOrder: readonly Turn[]): readonly Turn[] {
+  let dueMs = Number.POSITIVE_INFINITY;
+  return inOrder
+    .toReversed()
+    .map((turn) => {
+      dueMs = Math.min(dueMs, turn.dueMs);
+      return { ...turn, dueMs };
+    })
+    .toReversed();
+}

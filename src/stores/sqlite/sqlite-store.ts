@@ -1,0 +1,106 @@
+/** Request records in a file: encodes what it is given, asks the engine, decodes what it says. */
+import type { Clock, TimerHandle } from '../../contract/clock.ts';
+import type {
+  Claim,
+  InsertResult,
+  LoadResult,
+  Recovered,
+  RequestRecord,
+  RequestStore,
+  Settlement,
+} from '../../contract/records.ts';
+import type { AttemptReport, RequestId } from '../../contract/response.ts';
+import type { Gateway } from './gateway.ts';
+import { decodeRecord, encodeRecord, encodeSettlement } from './stored-record.ts';
+
+/** How often results that have expired are looked for. */
+const SWEEP_MS = 10_000;
+/** Records that one sweep deletes; more are left to the next one, which follows at once. */
+const SWEPT_MAX = 500;
+
+export class SqliteStore implements RequestStore {
+  readonly isDurable = true;
+  readonly #gateway: Gateway;
+  readonly #clock: Clock;
+  #timer: TimerHandle | undefined;
+  #isClosed = false;
+
+  constructor(gateway: Gateway, clock: Clock) {
+    this.#gateway = gateway;
+    this.#clock = clock;
+    this.#sweepLater();
+  }
+
+  get parked(): number {
+    return this.#gateway.parked;
+  }
+
+  recover(): Promise<Recovered> {
+    return this.#gateway.ask('recover');
+  }
+
+  async insert(record: RequestRecord, place: 'memory' | 'store'): Promise<InsertResult> {
+    return this.#gateway.ask('insert', encodeRecord(record), place);
+  }
+
+  async load(requestId: RequestId): Promise<LoadResult> {
+    const loaded = await this.#gateway.ask('load', requestId);
+    return loaded.kind === 'found' ? { ...loaded, record: decodeRecord(loaded.record) } : loaded;
+  }
+
+  async listParked(max: number): Promise<readonly RequestRecord[]> {
+    return (await this.#gateway.ask('listParked', max)).map(decodeRecord);
+  }
+
+  claim(requestIds: readonly RequestId[]): Promise<readonly Claim[]> {
+    return this.#gateway.ask('claim', requestIds);
+  }
+
+  park(claim: Claim): Promise<boolean> {
+    return this.#gateway.ask('park', claim);
+  }
+
+  markRunning(claim: Claim, target: { readonly provider: string; readonly model: string }): Promise<boolean> {
+    return this.#gateway.ask('markRunning', claim, target.provider, target.model);
+  }
+
+  markQueued(claim: Claim): Promise<boolean> {
+    return this.#gateway.ask('markQueued', claim);
+  }
+
+  async addAttempt(claim: Claim, attempt: AttemptReport): Promise<boolean> {
+    return this.#gateway.ask('addAttempt', claim, attempt.provider, attempt.model, JSON.stringify(attempt));
+  }
+
+  async settle(claim: Claim, settlement: Settlement, settledAt: number): Promise<boolean> {
+    return this.#gateway.ask('settle', claim, settlement.status, encodeSettlement(settlement), settledAt);
+  }
+
+  async settleParked(requestId: RequestId, settlement: Settlement, settledAt: number): Promise<boolean> {
+    return this.#gateway.ask('settleParked', requestId, settlement.status, encodeSettlement(settlement), settledAt);
+  }
+
+  /** The file is closed with the storage it belongs to. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #sweepLater(): void {
+    this.#timer = this.#clock.setTimeout(() => {
+      void this.#sweep();
+    }, SWEEP_MS);
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      while (!this.#isClosed && (await this.#gateway.ask('sweep', SWEPT_MAX)) === SWEPT_MAX) {
+        // Others get their turn between two sweeps.
+      }
+    } catch {
+      // The next one comes soon; whoever writes meanwhile hears what is wrong with the store.
+    }
+    if (!this.#isClosed) this.#sweepLater();
+  }
+}

@@ -1,0 +1,49 @@
+/** Notices of settlements that are still to be delivered. They are written by `endRecord`, together with the settlement. */
+import type { EngineContext } from './engine.ts';
+
+/** As it travels: the settlement is JSON still. */
+export interface StoredDelivery {
+  readonly requestId: string;
+  readonly settlement: string;
+  readonly settledAt: number;
+  readonly tries: number;
+  readonly dueAt: number;
+}
+
+export function createWebhookOperations({ prepare, run }: EngineContext) {
+  return {
+    /** A result that has expired takes its notice with it: there is nothing left to come for. */
+    dueWebhooks(dueAt: number, max: number): readonly StoredDelivery[] {
+      run(
+        `DELETE FROM webhooks WHERE due_at <= ? AND NOT EXISTS (
+           SELECT 1 FROM requests JOIN settlements USING (seq) WHERE requests.id = webhooks.request_id)`,
+        dueAt,
+      );
+      const rows = prepare(
+        `SELECT request_id, tries, due_at, settlement, settled_at
+         FROM webhooks JOIN requests ON requests.id = webhooks.request_id JOIN settlements ON settlements.seq = requests.seq
+         WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
+      ).all(dueAt, max);
+      return rows.map((row) => ({
+        requestId: String(row['request_id']),
+        settlement: String(row['settlement']),
+        settledAt: Number(row['settled_at']),
+        tries: Number(row['tries']),
+        dueAt: Number(row['due_at']),
+      }));
+    },
+
+    nextWebhookAt(): number | undefined {
+      const dueAt = prepare(`SELECT min(due_at) AS due_at FROM webhooks`).get()?.['due_at'];
+      return typeof dueAt === 'number' ? dueAt : undefined;
+    },
+
+    postponeWebhook(requestId: string, tries: number, dueAt: number): void {
+      run(`UPDATE webhooks SET tries = ?, due_at = ? WHERE request_id = ?`, tries, dueAt, requestId);
+    },
+
+    removeWebhook(requestId: string): void {
+      run(`DELETE FROM webhooks WHERE request_id = ?`, requestId);
+    },
+  };
+}

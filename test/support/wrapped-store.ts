@@ -1,0 +1,48 @@
+/** A request store of which every operation goes through somebody else first, who may delay it, fail it or lose its answer. */
+import type { RequestStore } from '../../src/contract/records.ts';
+
+/** What can be asked of a store, but for closing it. */
+export type StoreOperation = Exclude<keyof RequestStore, 'isDurable' | 'parked' | 'close'>;
+
+export const STORE_OPERATIONS: readonly StoreOperation[] = [
+  'recover',
+  'insert',
+  'load',
+  'listParked',
+  'claim',
+  'park',
+  'markRunning',
+  'markQueued',
+  'addAttempt',
+  'settle',
+  'settleParked',
+];
+
+export type RunOperation = <Value>(
+  operation: StoreOperation,
+  act: () => Promise<Value>,
+  args: readonly unknown[],
+) => Promise<Value>;
+
+export function wrapStore(store: RequestStore, run: RunOperation): RequestStore {
+  return {
+    get isDurable() {
+      return store.isDurable;
+    },
+    get parked() {
+      return store.parked;
+    },
+    recover: () => run('recover', () => store.recover(), []),
+    insert: (...args) => run('insert', () => store.insert(...args), args),
+    load: (...args) => run('load', () => store.load(...args), args),
+    listParked: (...args) => run('listParked', () => store.listParked(...args), args),
+    claim: (...args) => run('claim', () => store.claim(...args), args),
+    park: (...args) => run('park', () => store.park(...args), args),
+    markRunning: (...args) => run('markRunning', () => store.markRunning(...args), args),
+    markQueued: (...args) => run('markQueued', () => store.markQueued(...args), args),
+    addAttempt: (...args) => run('addAttempt', () => store.addAttempt(...args), args),
+    settle: (...args) => run('settle', () => store.settle(...args), args),
+    settleParked: (...args) => run('settleParked', () => store.settleParked(...args), args),
+    close: () => store.close(),
+  };
+}
