@@ -2,12 +2,16 @@
  * The composition root: builds adapters, actors, queue and stores from a config, hands to each actor what must outlive it,
  * and changes the whole while it runs (`reload`, `updateProvider`). Nothing else knows how the parts are put together.
  */
+import { dirname } from 'node:path';
+
 import type { BeforeEvent } from './actors/actor.ts';
 import { COST_TRACKER_ID, CostControl } from './actors/cost-tracker.ts';
 import { HealthControl } from './actors/health-monitor.ts';
 import { Registry } from './actors/registry.ts';
 import { ServiceControl } from './actors/service.ts';
 import { Tree } from './actors/tree.ts';
+import { createDesk } from './batches/create-desk.ts';
+import type { LiveDesk } from './batches/desk.ts';
 import { createCatalogue } from './catalogue/catalogue.ts';
 import { diffConfig } from './config/diff.ts';
 import type { ConfigSource } from './config/input.ts';
@@ -38,6 +42,8 @@ import { createSupervisorView } from './runtime/supervisor-view.ts';
 import { systemClock } from './runtime/system-clock.ts';
 import { Emitter } from './telemetry/emitter.ts';
 import { createSilentLogger, type Logger, logEvents } from './telemetry/log.ts';
+import { Deliverer } from './webhooks/deliverer.ts';
+import { openEndpoint } from './webhooks/endpoint.ts';
 
 /** What a caller may put in place of the defaults. */
 export interface ServiceDeps {
@@ -58,6 +64,9 @@ export interface ServiceDeps {
   /** Sees each event before its actor does; a throw crashes that actor. For fault injection in tests. */
   readonly beforeActorEvent?: BeforeEvent;
 }
+
+/** What a config is called that came without a file. */
+const OBJECT_NAME = 'the config';
 
 /**
  * Starts a service.
@@ -97,8 +106,11 @@ class Composition implements ServiceOwner {
   readonly #runtime: Runtime;
   readonly #door: Door;
   readonly #feeder: Feeder;
+  readonly batches: LiveDesk;
   readonly #states: ProviderStates;
   readonly #tree: Tree;
+  /** Undefined: webhooks are off. */
+  readonly #deliverer: Deliverer | undefined;
   #written: unknown;
   #config: ResolvedConfig;
   #catalogue: ReturnType<typeof createCatalogue>;
@@ -121,10 +133,19 @@ class Composition implements ServiceOwner {
     this.#door = new Door(this.#runtime, this.nextId);
     // It never rejects.
     this.#feeder = new Feeder(this.#runtime, this.#door, (open) => void runRequest(this.#runtime, open));
+    const isKept = deps.storage?.requests === undefined || deps.storage.batches !== undefined;
+    this.batches = createDesk({
+      runtime: this.#runtime,
+      door: this.#door,
+      storage,
+      nextRequestId: this.nextId,
+      isKept,
+    });
     const { costs, health, service, announce, steadyWallMs } = this.#runtime;
     this.#states = new ProviderStates({ store: storage.states, clock: this.#clock, steadyMs: steadyWallMs, announce });
     this.#tree = new Tree({ clock: this.#clock, announce, registry: this.#registry, costs, health, service });
     this.#providerSet = this.#createProviderSet();
+    this.#deliverer = this.#createDeliverer(resolution.config.webhooks);
     logEvents(this.#emitter, this.#logger);
     for (const notice of resolution.notices) this.#logger.info(notice);
     for (const warning of resolution.warnings) this.#logger.warn(warning);
@@ -138,6 +159,9 @@ class Composition implements ServiceOwner {
     await this.#tree.start();
     for (const provider of built) await this.#providerSet.add(provider);
     await this.#feeder.recover();
+    await this.batches.start();
+    // What a process before has left, and the ends of what it was running.
+    this.#deliverer?.wake();
     const service = new LiveService(this.#runtime, this.#door, this);
     this.#tree.onExit(() => {
       this.#isClosed = true;
@@ -181,10 +205,13 @@ class Composition implements ServiceOwner {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#feeder.close();
     await this.#flushCosts();
     await this.#tree.stop();
     await this.#states.close();
     await this.#providerSet.close();
+    await this.#deliverer?.stop();
+    await this.batches.close();
     await this.#storage.close();
   }
 
@@ -226,9 +253,34 @@ class Composition implements ServiceOwner {
       feed: () => {
         this.#feeder.nudge();
       },
+      noteLineEnded: (line) => {
+        this.batches.lineEnded(line);
+      },
+      wakeWebhooks: () => {
+        this.#deliverer?.wake();
+      },
       ending: this.#ending.signal,
     };
     return runtime;
+  }
+
+  /** Whether notices are written is settled when the store is opened. */
+  #configureWebhooks(config: ResolvedConfig['webhooks']): void {
+    if (config !== undefined) this.#deliverer?.configure(config);
+    if ((config === undefined) !== (this.#deliverer === undefined))
+      this.#logger.warn('webhooks are turned on or off by a restart');
+  }
+
+  #createDeliverer(config: ResolvedConfig['webhooks']): Deliverer | undefined {
+    if (config === undefined) return undefined;
+    const { clock, announce, steadyWallMs: steadyNowMs } = this.#runtime;
+    return new Deliverer(config, {
+      clock,
+      steadyNowMs,
+      announce,
+      outbox: this.#storage.webhooks,
+      openEndpoint: (webhooks) => openEndpoint(webhooks, { clock }),
+    });
   }
 
   #createProviderSet(): ProviderSet {
@@ -283,20 +335,22 @@ class Composition implements ServiceOwner {
     this.#config = config;
     this.#catalogue = createCatalogue(config.providers);
     for (const change of changes) change();
+    this.#configureWebhooks(config.webhooks);
     for (const name of removed) await set.remove(name);
     await set.addAll(newcomers);
     this.#runtime.announce('config.reloaded', { added, removed, changed });
   }
-
 }
 
 function resolve(source: ConfigSource, written: unknown, deps: ServiceDeps): ConfigResolution {
   const { env = process.env, adapters = {}, storeDefault = 'memory' } = deps;
   const adapterNames = Object.keys(adapters);
-  return resolveConfig(written, { env, adapterNames, storeDefault, source: sourceName(source) });
+  const name = sourceName(source);
+  const folder = name === OBJECT_NAME ? '.' : dirname(name);
+  return resolveConfig(written, { env, adapterNames, storeDefault, folder, source: name });
 }
 
 function sourceName(source: ConfigSource): string {
   const { configFile } = { configFile: undefined, ...source };
-  return typeof configFile === 'string' ? configFile : 'the config';
+  return typeof configFile === 'string' ? configFile : OBJECT_NAME;
 }

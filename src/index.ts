@@ -21,6 +21,7 @@ export type {
   Failure,
   Feature,
 } from './contract/adapter.ts';
+export type { Batch, BatchCounts, BatchId, BatchOptions, BatchResult } from './contract/batches.ts';
 export type { Clock, TimerHandle } from './contract/clock.ts';
 export type { ConfigProblem, Credential, ModelConfig, ProviderConfig, ResolvedConfig } from './contract/config.ts';
 export type { EventName, Events, Unsubscribe } from './contract/events.ts';
@@ -49,6 +50,7 @@ export type {
   Money,
   OutcomeKind,
   RequestId,
+  ResultStream,
   StreamPart,
   ToolCall,
   Usage,

@@ -2,6 +2,8 @@
 import type { Clock } from './contract/clock.ts';
 import type { ResolvedConfig } from './contract/config.ts';
 import type { Storage } from './contract/storage.ts';
+import { MemoryBatches } from './stores/memory-batches.ts';
+import { MemoryFiles } from './stores/memory-files.ts';
 import { MemoryLedger } from './stores/memory-ledger.ts';
 import { MemoryOutbox } from './stores/memory-outbox.ts';
 import { MemoryStore } from './stores/memory.ts';
@@ -27,6 +29,8 @@ export function createMemoryStorage({ store, ledger, webhooks }: ResolvedConfig,
     // There is nobody to come after this process.
     states: { load: async () => ({}), save: async () => undefined },
     webhooks: outbox,
+    batches: new MemoryBatches({ clock, resultTtlMs, records: requests }),
+    files: new MemoryFiles({ clock }),
     close: () => requests.close(),
   };
 }

@@ -142,7 +142,6 @@ export class ProviderControl {
   /** The provider left the config: what its last attempts report is nobody's business any more (R4). */
   retire(): void {
     this.#mailbag.close();
-    this.#deps.keeper?.retire();
   }
 
   /** Called when the provider's supervisor gave up. */

@@ -22,7 +22,7 @@ import { StateSaver } from './state-saver.ts';
 
 export interface ProviderKeeperDeps {
   readonly name: string;
-  /** What the store holds under this name. */
+  /** What the last process left; undefined: nothing. */
   readonly stored: unknown;
   readonly clock: Clock;
   /** Epoch ms, steady wall clock. */
@@ -35,19 +35,16 @@ export interface ProviderKeeperDeps {
 export class ProviderKeeper {
   readonly #deps: ProviderKeeperDeps;
   readonly #saver: StateSaver<unknown>;
-  /** What is known of a provider that does not run. */
-  #last: unknown;
   #known: (() => Known) | undefined;
 
   constructor(deps: ProviderKeeperDeps) {
     const { name, stored, clock, save, announce } = deps;
     this.#deps = deps;
-    this.#last = stored;
     this.#saver = new StateSaver({
       clock,
       read: () => this.#current(),
       identify,
-      saved: identify(this.#last),
+      saved: identify(stored),
       save,
       onFailed: (error) => {
         announce('store.failed', { operation: `save the state of ${name}`, message: String(error) });
@@ -66,7 +63,7 @@ export class ProviderKeeper {
     return restored;
   }
 
-  /** From now on `known` is what is kept. */
+  /** From now on `known` is what is kept, also when the provider has left the config. */
   watch(known: () => Known): void {
     this.#known = known;
   }
@@ -76,20 +73,14 @@ export class ProviderKeeper {
     this.#saver.noteChange(urgency);
   }
 
-  /** The provider has left the config; what it knew last is kept. */
-  retire(): void {
-    this.#last = this.#current();
-    this.#known = undefined;
-    this.#saver.noteChange('now');
-  }
-
   /** Saves the last state. Never rejects. */
   close(): Promise<void> {
     return this.#saver.close();
   }
 
   #current(): unknown {
-    return this.#known === undefined ? this.#last : snapshotOf(this.#known(), this.#deps.fingerprint, this.#moment());
+    const { stored, fingerprint } = this.#deps;
+    return this.#known === undefined ? stored : snapshotOf(this.#known(), fingerprint, this.#moment());
   }
 
   #moment(): SharedMoment {

@@ -86,7 +86,10 @@ class Restorer {
     return { ...(requests && { requests }), ...(tokens && { tokens }) };
   }
 
-  /** A probe that was in flight ended with its process, so that a half-open breaker is due at once. */
+  /**
+   * A probe that was in flight ended with its process. A breaker that is due is half-open from the first moment: whoever asks
+   * in the turn that starts the service is its probe, and not refused for the sake of a timer.
+   */
   #breaker(fields: Readonly<Record<string, unknown>> | undefined): Partial<ProviderMemory> {
     if (fields === undefined) return {};
     const reader = this.#reader;
@@ -100,7 +103,7 @@ class Restorer {
     const leftMs = state === 'halfOpen' ? 0 : Math.max(0, this.#leftMs(openUntil));
     if (leftMs === 0 && this.#owner.isReturning) return {};
     return {
-      breaker: 'open',
+      breaker: leftMs > 0 ? 'open' : 'halfOpen',
       openUntilMs: this.#nowMs + Math.min(leftMs, openDurationMaxMs(this.#owner.config.breaker)),
       openingsInRow: reader.count('breaker.openingsInRow', fields['openingsInRow']) ?? 1,
       isForcedProbeUsed: reader.flag('breaker.isForcedProbeUsed', fields['isForcedProbeUsed']),
@@ -151,7 +154,7 @@ class Restorer {
     }
     if (blockedUntil === undefined) return { blocked };
     const until = this.#reader.time(`${name}.blockedUntil`, blockedUntil);
-    if (until === undefined || this.#leftMs(until) <= 0) return {};
+    if (until === undefined) return {};
     return { blocked, blockedUntilMs: this.#nowMs + this.#leftMs(until) };
   }
 
@@ -162,8 +165,7 @@ class Restorer {
       const model = this.#reader.text(`${name}.model`, fields?.['model'], MODEL_LENGTH_MAX);
       const until = this.#reader.time(`${name}.until`, fields?.['until']);
       if (model === undefined || until === undefined) return [];
-      const leftMs = Math.min(this.#leftMs(until), QUARANTINE_MS);
-      return leftMs > 0 ? [[model, this.#nowMs + leftMs] as const] : [];
+      return [[model, this.#nowMs + Math.min(this.#leftMs(until), QUARANTINE_MS)] as const];
     });
     return Object.fromEntries(entries);
   }

@@ -73,7 +73,7 @@ export class StateSaver<State> {
   }
 
   #begin(): void {
-    if (this.#isClosed || this.#saving !== undefined) return;
+    if (this.#isClosed) return;
     this.#clearTimer();
     this.#saving = this.#save().then(() => {
       this.#saving = undefined;

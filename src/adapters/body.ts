@@ -3,7 +3,7 @@
  * empty stream and a JSON document for an empty stream too; and they read a body of any size. Here a body has a maximum, an
  * answer of the wrong kind is a failure that says what came instead, and a redirect is never followed.
  */
-import { broken, falseSuccess } from './wire.ts';
+import { broken, falseSuccess, unstreamed } from './wire.ts';
 
 /** The largest unstreamed answer that is read. */
 export const BODY_BYTES_MAX = 64 * 1_048_576;
@@ -12,6 +12,9 @@ const ERROR_BYTES_MAX = 65_536;
 const EXCERPT_LENGTH_MAX = 200;
 /** As much of a page as holds its title; patterns take the square of a hostile one's length. */
 const MARKUP_LENGTH_MAX = 16_384;
+
+/** A document that is an answer, as either wire has it: the server knows no streams. */
+const ANSWER_WORDS = /^(?!\s*\{\s*"error")[\s\S]*"(?:choices|content)"\s*:/;
 
 /** What a call was prepared to read. */
 export type Expectation = 'json' | 'event-stream';
@@ -32,9 +35,11 @@ export async function checkResponse(response: Response, expectation: Expectation
   const mediaType = readMediaType(response);
   if (expectation === 'event-stream') {
     if (mediaType === 'text/event-stream') return response;
-    throw falseSuccess(`answered a stream request with ${describeContent(mediaType, await readErrorText(response))}`);
+    const text = await readErrorText(response);
+    const message = `answered a stream request with ${describeContent(mediaType, text)}`;
+    throw isJson(mediaType) && ANSWER_WORDS.test(text) ? unstreamed(message) : falseSuccess(message);
   }
-  if (mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
+  if (!isJson(mediaType)) {
     throw falseSuccess(`answered with ${describeContent(mediaType, await readErrorText(response))} instead of JSON`);
   }
   const text = await readText(response, BODY_BYTES_MAX);
@@ -44,6 +49,8 @@ export async function checkResponse(response: Response, expectation: Expectation
 
 const readMediaType = (response: Response): string =>
   (response.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+
+const isJson = (mediaType: string): boolean => mediaType === 'application/json' || mediaType.endsWith('+json');
 
 /** Host and path only: a query may carry a key. */
 function describeLocation(response: Response): string {

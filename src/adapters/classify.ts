@@ -99,6 +99,9 @@ function isBodyError(error: unknown): boolean {
   return coded !== undefined && /^(UND_ERR_|HPE_|Z_|ERR_STREAM|ECONNRESET|EPIPE)/.test(coded.code);
 }
 
+/** A 400 that speaks of streams: the model, the account or the server has none, or knows no `stream_options`. */
+const STREAM_WORDS = /\bstream/i;
+
 function describeUpstream(upstream: UpstreamError, clock: Clock): Omit<Failure, 'cause'> {
   const report = readErrorReport(upstream.body);
   const advisedMs = parseRetryAfter(upstream.headers, clock.wallMs());
@@ -122,6 +125,7 @@ function describeUpstream(upstream: UpstreamError, clock: Clock): Omit<Failure, 
     ...(providerCode !== undefined && { providerCode }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...(upstream.status === undefined && { isMaybeBilled: true }),
+    ...(kind === 'invalid-request' && STREAM_WORDS.test(words) && { isStreamRefused: true }),
   };
 }
 

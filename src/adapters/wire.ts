@@ -67,6 +67,10 @@ export const unsendable = (what: string, wire: string): AttemptError =>
 export const falseSuccess = (message: string): AttemptError =>
   new AttemptError({ kind: 'false-success', message, isMaybeBilled: true });
 
+/** Says that a stream was answered with a document: such a server knows no streams. */
+export const unstreamed = (message: string): AttemptError =>
+  new AttemptError({ kind: 'false-success', message, isMaybeBilled: true, isStreamRefused: true });
+
 /** Says that an answer broke on its way. */
 export const broken = (message: string, origin?: unknown): AttemptError =>
   new AttemptError({ kind: 'broken', message, isMaybeBilled: true }, origin);

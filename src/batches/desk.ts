@@ -43,7 +43,8 @@ export class LiveDesk implements BatchDesk {
 
   /** Goes on with what an earlier process left behind. @throws {SwitchgearError} `store-unavailable` */
   async start(): Promise<void> {
-    for (const batch of await askStore(this.#parts.clock, this.#parts.batches.listOpen())) this.#run(batch);
+    if (!this.#parts.isKept) return;
+    for (const batch of await askStore(this.#parts.clock, this.#parts.batches.recover())) this.#run(batch);
   }
 
   /** Resolves when no runner uses the store any more; they stop when the service ends. */
@@ -59,7 +60,7 @@ export class LiveDesk implements BatchDesk {
   /** Takes requests in; resolves once the batch is stored. */
   async completionBatch(requests: readonly CompletionRequest[], options: BatchOptions = {}): Promise<Batch> {
     const { onProgress, ...rest } = parseBatchOptions(options);
-    this.#refuseTooMany();
+    this.#refuseMore();
     const batch = await this.#open(await takeRequests(this.#parts, requests, rest));
     const runner = this.#runners.get(batch.batchId);
     if (onProgress !== undefined) runner?.listen(onProgress);
@@ -84,7 +85,7 @@ export class LiveDesk implements BatchDesk {
   async submit(inputs: AsyncIterable<BatchInput>, submission: BatchSubmission): Promise<BatchState> {
     const { kind: _kind, file: _file, model: _model, ...options } = submission;
     parseBatchOptions(options);
-    this.#refuseTooMany();
+    this.#refuseMore();
     const taken = await takeInputs(this.#parts, inputs, submission);
     await this.#begin(taken);
     return this.loadState(taken.batchId);
@@ -128,13 +129,14 @@ export class LiveDesk implements BatchDesk {
 
   async #begin({ batchId, isNew }: TakenIn): Promise<void> {
     if (!isNew) return;
-    const batch = await this.#load(batchId);
-    this.#parts.announce('batch.created', { batchId, total: batch.total, tenant: batch.tenant });
-    if (batch.finishedAt === undefined) this.#run(batch);
+    const { total, tenant } = await this.#load(batchId);
+    this.#parts.announce('batch.created', { batchId, total, tenant });
   }
 
+  /** Also a batch whose creation nobody heard of has to be run. */
   #run(batch: BatchRecord): void {
     const { batchId } = batch;
+    if (this.#runners.has(batchId) || batch.finishedAt !== undefined || this.#parts.ending.aborted) return;
     const runner = new BatchRunner(this.#parts, batch);
     this.#runners.set(batchId, runner);
     // It never rejects.
@@ -161,6 +163,7 @@ export class LiveDesk implements BatchDesk {
     const loaded = await askStore(this.#parts.clock, this.#parts.batches.load(batchId));
     switch (loaded.kind) {
       case 'found':
+        this.#run(loaded.batch);
         return loaded.batch;
       case 'expired':
         throw new SwitchgearError(
@@ -175,7 +178,13 @@ export class LiveDesk implements BatchDesk {
     }
   }
 
-  #refuseTooMany(): void {
+  /** @throws {SwitchgearError} `queue-full`, `invalid-config` */
+  #refuseMore(): void {
+    if (!this.#parts.isKept)
+      throw new SwitchgearError(
+        'invalid-config',
+        'expected deps.storage to keep batches beside its request records, got: requests alone; give it batches too',
+      );
     if (this.#runners.size < OPEN_MAX) return;
     throw new SwitchgearError(
       'queue-full',

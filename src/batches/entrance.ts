@@ -65,11 +65,12 @@ export class Entrance {
   async #write(batch: BatchRecord, records: readonly RequestRecord[]): Promise<BatchRecord> {
     const { batches, clock } = this.#parts;
     const range = { from: batch.entered, to: batch.entered + records.length };
-    if (!(await askStore(clock, batches.enter(batch.batchId, range, records)))) return this.#reload(batch);
+    const isEntered = await askStore(clock, batches.enter(batch.batchId, range, records));
+    if (this.#parts.isDurable) this.#parts.feed();
+    if (!isEntered) return this.#reload(batch);
     for (const record of records) {
       if (record.settlement !== undefined && record.batch !== undefined) this.#onEnded(record.batch.index);
     }
-    if (this.#parts.isDurable) this.#parts.feed();
     return { ...batch, entered: range.to };
   }
 
@@ -94,13 +95,10 @@ export class Entrance {
     const { line, index } = placed;
     if ('refusal' in line) return this.#write(batch, [recordOfLine(batch, placed, this.#moment())]);
     try {
-      const { ended } = await this.#parts.admit({
+      await this.#parts.admit({
         request: line.request,
         options: this.#optionsOf(batch),
         line: { batchId: batch.batchId, index, customId: line.customId },
-      });
-      void ended.then(() => {
-        this.#onEnded(index);
       });
     } catch (error) {
       if (!(error instanceof SwitchgearError)) throw error;

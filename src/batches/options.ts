@@ -6,7 +6,7 @@ import { check, parseOptions } from '../runtime/parse-request.ts';
 const METADATA_MAX = 16;
 
 /** Judged by `parseOptions`. */
-const shared = z.unknown();
+const shared = z.unknown().optional();
 
 const ownSchema = z.strictObject({
   priority: shared,

@@ -21,6 +21,8 @@ export interface BatchParts {
   readonly config: () => ResolvedConfig;
   readonly batches: BatchStore;
   readonly files: FileStore;
+  /** False: whoever gave the request store gave none for its batches. */
+  readonly isKept: boolean;
   /** Whether requests may wait in the store alone. */
   readonly isDurable: boolean;
   readonly nextRequestId: () => RequestId;
@@ -32,8 +34,8 @@ export interface BatchParts {
   readonly ending: AbortSignal;
   /** @throws {SwitchgearError} `unknown-model` */
   readonly checkModel: (model: string, fallbacks: RequestOptions['fallbacks']) => void;
-  /** Takes a line in as any submitted request; `ended` resolves when it is over. @throws {SwitchgearError} as admission */
-  readonly admit: (line: LineRequest) => Promise<{ readonly requestId: RequestId; readonly ended: Promise<unknown> }>;
+  /** Takes a line in as any submitted request. @throws {SwitchgearError} as admission */
+  readonly admit: (line: LineRequest) => Promise<void>;
   /** Requests were parked. */
   readonly feed: () => void;
   /** @throws {SwitchgearError} */

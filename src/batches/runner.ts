@@ -46,6 +46,8 @@ export class BatchRunner {
   /** The queue took no line although there was room for some. */
   #isHeldUp = false;
   #wake = new AbortController();
+  /** Why nothing more is told. */
+  #over: Error | undefined;
 
   constructor(parts: BatchParts, batch: BatchRecord) {
     this.#parts = parts;
@@ -106,7 +108,8 @@ export class BatchRunner {
 
   watch(): Watch {
     const watch = new Watch();
-    this.#watches.add(watch);
+    if (this.#over === undefined) this.#watches.add(watch);
+    else watch.end(this.#over);
     return watch;
   }
 
@@ -151,6 +154,8 @@ export class BatchRunner {
     this.#inStore = await askStore(clock, batches.counts(this.#batch.batchId));
     this.#countedAtMs = clock.nowMs();
     if (JSON.stringify(before) !== JSON.stringify(this.counts)) this.#tell(this.counts);
+    // Whoever was told to feed may have failed.
+    if (this.#parts.isDurable && this.#inStore.queued > 0) this.#parts.feed();
     this.#notice(settledOf(this.#inStore) - expected, isFirst);
   }
 
@@ -235,7 +240,9 @@ export class BatchRunner {
     return true;
   }
 
+  /** The first reason counts. */
   #endWatches(reason: Error): void {
+    this.#over ??= reason;
     for (const watch of this.#watches) watch.end(reason);
     this.#watches.clear();
   }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type {
   BatchId,
   BatchInput,
+  BatchInsertResult,
   BatchOptions,
   BatchProblem,
   BatchRecord,
@@ -201,7 +202,7 @@ async function create(
       problems.length === 0
         ? { ...record, total: writer.total }
         : { ...record, finishedAt: record.createdAt, problems };
-    const inserted = await askStore(clock, batches.create(made));
+    const inserted = await insert(parts, made);
     isKept = inserted.kind === 'inserted' && problems.length === 0;
     if (inserted.kind === 'conflict') throw conflict();
     if (inserted.kind === 'full') throw full();
@@ -209,6 +210,17 @@ async function create(
   } finally {
     // Should this fail, the next start removes lines that belong to no batch.
     if (!isKept) await askStore(clock, batches.dropLines(batchId)).catch(() => undefined);
+  }
+}
+
+/** A creation that failed may have had its effect all the same; then the batch is ours. */
+async function insert({ batches, clock }: BatchParts, batch: BatchRecord): Promise<BatchInsertResult> {
+  try {
+    return await askStore(clock, batches.create(batch));
+  } catch (error) {
+    const loaded = await askStore(clock, batches.load(batch.batchId)).catch(() => undefined);
+    if (loaded?.kind === 'found') return { kind: 'inserted' };
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@
  * Asks the daemon over HTTP. Undici is called directly, not through Node's global fetch, whose five minutes for headers
  * would cut a completion that waits in a queue. Whatever goes wrong leaves here as a `CliFailure`.
  */
-import type { Dispatcher } from 'undici';
+import type { Dispatcher, FormData } from 'undici';
 import { EXIT } from '../daemon/exit-code.ts';
 import { CliFailure, exitCodeOf } from './failure.ts';
 
@@ -17,6 +17,8 @@ export interface Ask {
   readonly headers?: Readonly<Record<string, string | undefined>>;
   /** Sent as JSON. */
   readonly body?: unknown;
+  /** Sent instead of it. */
+  readonly form?: FormData;
   /** Aborting it closes the connection, which cancels what the daemon does for it. */
   readonly signal: AbortSignal;
   /** How long the whole answer may take; undefined: as long as it likes. */
@@ -81,7 +83,7 @@ async function sendBy(
       ...(ask.body !== undefined && { 'content-type': 'application/json' }),
       ...withoutUndefined(ask.headers ?? {}),
     },
-    body: ask.body === undefined ? null : JSON.stringify(ask.body),
+    body: ask.form ?? (ask.body === undefined ? null : JSON.stringify(ask.body)),
     signal,
   });
   if (reply.statusCode >= 200 && reply.statusCode < 300) return reply;

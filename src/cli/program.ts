@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, SIGNAL_EXIT, type ExitCode } from '../daemon/exit-code.ts';
 import { addActors } from './actors.ts';
+import { addBatch } from './batch.ts';
 import { addComplete } from './complete.ts';
 import { addConfig } from './config-check.ts';
 import { addCosts } from './costs.ts';
@@ -27,6 +28,7 @@ const WORDS = [
   addSubmit,
   addResult,
   addCancel,
+  addBatch,
   addStatus,
   addCosts,
   addExplain,

@@ -1,9 +1,11 @@
 /** `result` and `cancel`: what became of a submitted request, and ending it. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Option } from 'commander';
 import { EXIT } from '../daemon/exit-code.ts';
 import { integer, requestPath } from './arguments.ts';
 import { CliFailure, EXIT_OF_CODE, readErrorCode } from './failure.ts';
 import { renderAnswer } from './complete.ts';
+import { printStream } from './print-stream.ts';
 import { ADMIN_TIMEOUT_MS, type AddCommand, type CommandContext } from './session.ts';
 import { parseBody, requestBody } from './wire.ts';
 
@@ -18,8 +20,16 @@ export const addResult: AddCommand = (program, session) => {
     .description('print the answer of a submitted request; it can be read again until it expires')
     .argument('<id>', 'what submit printed')
     .option('-w, --wait <seconds>', 'wait for it this long; exit code 75 when it still runs', integer(0, 86_400), 0)
-    .action((id: string, options: { readonly wait: number }, command) =>
-      session.run(command, (context) => printResult(context, id, options.wait)),
+    .addOption(
+      new Option(
+        '--stream',
+        'print the answer from its beginning and on as it comes; with --json one chunk a line',
+      ).conflicts('wait'),
+    )
+    .action((id: string, options: { readonly wait: number; readonly stream?: boolean }, command) =>
+      session.run(command, (context) =>
+        options.stream === true ? followResult(context, id) : printResult(context, id, options.wait),
+      ),
     );
 };
 
@@ -57,6 +67,15 @@ async function printResult(context: CommandContext, id: string, waitSeconds: num
       });
     }
   }
+}
+
+/** Ctrl-C ends the reading; the request goes on. */
+async function followResult(context: CommandContext, id: string): Promise<void> {
+  await printStream(context, {
+    method: 'GET',
+    path: `${requestPath(id)}/stream`,
+    signal: context.shell.interrupt(),
+  });
 }
 
 async function pollResult(context: CommandContext, path: string, waitSeconds: number): Promise<unknown> {

@@ -2,6 +2,8 @@
  * The last step from a valid config to the one the runtime trusts: providers split into active and left out, aliases into
  * candidates that are active, undefined options taken away where their absence is what means "not set".
  */
+import { isAbsolute, join } from 'node:path';
+
 import type { ProviderConfig, ResolvedConfig, StoreConfig } from '../contract/config.ts';
 import type { KeyVerdict } from './keys.ts';
 import { splitCandidate } from './references.ts';
@@ -11,7 +13,7 @@ import type { ParsedConfig, ParsedProvider } from './schema.ts';
 export function buildConfig(
   parsed: ParsedConfig,
   verdicts: ReadonlyMap<string, KeyVerdict>,
-  storeDefault: StoreConfig['kind'],
+  place: { readonly storeDefault: StoreConfig['kind']; readonly folder: string },
 ): ResolvedConfig {
   const entries = Object.entries(parsed.providers);
   const reasonOf = (name: string) => verdicts.get(name)?.inactiveReason;
@@ -20,7 +22,7 @@ export function buildConfig(
     service: parsed.service,
     defaults: { model: parsed.defaults.model, maxTokens: parsed.defaults.maxTokens },
     log: parsed.log,
-    store: buildStore(parsed, storeDefault),
+    store: buildStore(parsed, place),
     http: parsed.http,
     providers: entries
       .filter(([name]) => reasonOf(name) === undefined)
@@ -40,9 +42,13 @@ export function buildConfig(
   };
 }
 
-function buildStore({ store }: ParsedConfig, storeDefault: StoreConfig['kind']): StoreConfig {
+function buildStore(
+  { store }: ParsedConfig,
+  { storeDefault, folder }: { readonly storeDefault: StoreConfig['kind']; readonly folder: string },
+): StoreConfig {
   const { kind = storeDefault, path, resultTtlMs } = store;
-  return kind === 'memory' ? { kind, resultTtlMs } : { kind, path, resultTtlMs };
+  if (kind === 'memory') return { kind, resultTtlMs };
+  return { kind, path: isAbsolute(path) ? path : join(folder, path), resultTtlMs };
 }
 
 function buildWebhooks({ webhooks }: ParsedConfig): ResolvedConfig['webhooks'] {

@@ -52,7 +52,7 @@ export interface LogInput {
 export interface StoreInput {
   /** `sqlite` keeps everything in a file, `memory` for as long as the process lives. Default: `memory`, the daemon's `sqlite`. */
   readonly kind?: 'memory' | 'sqlite';
-  /** The file of kind `sqlite`, relative to where the process was started. Default `./switchgear.db`. */
+  /** The file of kind `sqlite`, relative to the folder of the config file. Default `./switchgear.db`. */
   readonly path?: string;
   /** How long results can be read. Default 86400000. */
   readonly resultTtlMs?: number;

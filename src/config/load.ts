@@ -3,6 +3,7 @@
  * finds a name that is written twice. Its own messages quote the text around a mistake; ours do not, it may be a key.
  */
 import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 import { LineCounter, parseDocument, type YAMLError } from 'yaml';
 
@@ -40,7 +41,7 @@ export async function readConfigTree(
  */
 export async function loadConfigFile(path: string, context: ConfigContext): Promise<ConfigResolution> {
   const text = await readConfigFile(path);
-  return resolveConfig(parseConfigText(text, path), { ...context, source: path });
+  return resolveConfig(parseConfigText(text, path), { folder: dirname(path), ...context, source: path });
 }
 
 /**

@@ -21,6 +21,8 @@ export interface ConfigContext {
   readonly adapterNames?: readonly string[];
   /** The kind of store where the config names none. Default `memory`. */
   readonly storeDefault?: StoreConfig['kind'];
+  /** What relative paths in the config are relative to. Default: where the process was started. */
+  readonly folder?: string;
   /** What to call the config in errors. Default `the config`. */
   readonly source?: string;
 }
@@ -50,7 +52,7 @@ export function resolveConfig(input: unknown, context: ConfigContext): ConfigRes
 /** Checks a config without throwing. */
 export function checkConfig(
   input: unknown,
-  { env, adapterNames = [], storeDefault = 'memory' }: ConfigContext,
+  { env, adapterNames = [], storeDefault = 'memory', folder = '.' }: ConfigContext,
 ): ConfigCheck {
   const { tree: filled, templates, problems: templateProblems } = interpolate(input, env);
   const tree = dropEmpty(filled, []);
@@ -67,7 +69,7 @@ export function checkConfig(
   ];
   if (!parsed.success || problems.length > 0)
     return { isValid: false, problems: tidy(problems, secretsOf({ tree, templates }, env)) };
-  const config = buildConfig(parsed.data, verdicts, storeDefault);
+  const config = buildConfig(parsed.data, verdicts, { storeDefault, folder });
   return {
     isValid: true,
     config: deepFreeze(config),

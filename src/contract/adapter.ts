@@ -85,6 +85,8 @@ export interface Failure {
   readonly retryAfterMs?: number;
   /** Whether the request body had been sent, so that the provider may bill it. */
   readonly isMaybeBilled?: boolean;
+  /** It was the streaming that was refused: asked without, the provider may answer. */
+  readonly isStreamRefused?: boolean;
   readonly cause?: unknown;
 }
 

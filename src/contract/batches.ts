@@ -135,8 +135,8 @@ export interface BatchStore {
   load(batchId: BatchId): Promise<BatchLoadResult>;
   findByKey(tenant: string, idempotencyKey: string): Promise<BatchRecord | undefined>;
   list(page: Page): Promise<readonly BatchRecord[]>;
-  /** Those that have not finished, oldest first. */
-  listOpen(): Promise<readonly BatchRecord[]>;
+  /** Called once before anything else: forgets lines of batches that were never created. Gives those that have not finished. */
+  recover(): Promise<readonly BatchRecord[]>;
   /** Waiting lines that hold line `index`; undefined when there are none. */
   readLines(batchId: BatchId, index: number): Promise<WaitingLines | undefined>;
   /**

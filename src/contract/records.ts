@@ -103,6 +103,8 @@ export interface RequestStore {
   load(requestId: RequestId): Promise<LoadResult>;
   /** Parked records in the order they shall be claimed, at most `max`; claims none. */
   listParked(max: number): Promise<readonly RequestRecord[]>;
+  /** Parked records whose deadline has passed, at most `max`. */
+  listOverdue(max: number): Promise<readonly RequestRecord[]>;
   /** Takes records into memory; asking twice is no mistake. Those that have ended meanwhile are left out. */
   claim(requestIds: readonly RequestId[]): Promise<readonly Claim[]>;
   /** Gives a claim back: the record waits in the store. False: the claim is old, or the record has ended. */

@@ -62,7 +62,7 @@ export interface AttemptReport {
   readonly isMaybeBilled?: true;
 }
 
-/** Durations in ms. `firstTokenMs` counts from the moment the answering attempt was sent; streams only. */
+/** Durations in ms. `firstTokenMs` counts from the moment the answering attempt was sent, if that was streamed to us. */
 export interface Latency {
   readonly queuedMs: number;
   readonly firstTokenMs?: number;
@@ -111,6 +111,18 @@ export type StreamPart =
   | ({ readonly type: 'toolCall' } & ToolCall)
   | { readonly type: 'restart' }
   | { readonly type: 'finish'; readonly response: CompletionResponse };
+
+/**
+ * The answer of a submitted request, from its beginning. Each iteration is a reader of its own, at its own pace; leaving one
+ * ends nothing but itself. `restart` says that what was read is to be discarded, because another attempt begins.
+ */
+export interface ResultStream extends AsyncIterable<StreamPart> {
+  readonly requestId: RequestId;
+  /** Who is answering; undefined before the first part. */
+  readonly target?: { readonly provider: string; readonly model: string } | undefined;
+  /** Resolves with the whole response, whether or not the parts are read. Never an unhandled rejection. */
+  readonly response: Promise<CompletionResponse>;
+}
 
 /** A streamed completion. Breaking out of the loop, or `cancel()`, stops the upstream socket. */
 export interface CompletionStream extends AsyncIterable<StreamPart> {

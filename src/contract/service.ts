@@ -1,9 +1,10 @@
 /** The public API of a running service, as one interface: what the library gives and what the HTTP edge calls. */
+import type { Batch, BatchDesk, BatchId, BatchOptions } from './batches.ts';
 import type { SwitchgearError } from './errors.ts';
 import type { EventName, Events, Unsubscribe } from './events.ts';
 import type { LedgerQuery } from './records.ts';
 import type { CompletionRequest, EmbeddingRequest, Priority, RequestOptions } from './request.ts';
-import type { CompletionResponse, CompletionStream, EmbeddingResponse, RequestId } from './response.ts';
+import type { CompletionResponse, CompletionStream, EmbeddingResponse, RequestId, ResultStream } from './response.ts';
 import type {
   ChildState,
   CostSummary,
@@ -56,8 +57,19 @@ export interface Service extends AsyncDisposable {
   completionAsync(request: CompletionRequest, options?: RequestOptions): Promise<RequestId>;
   /** @throws {SwitchgearError} `request-not-found`, `request-expired` */
   getResult(requestId: RequestId, options?: { waitMs?: number; signal?: AbortSignal }): Promise<RequestResult>;
+  /**
+   * Reads a submitted request: the parts so far, then live. `signal` ends the reading, never the request.
+   * @throws {SwitchgearError} in the loop and in `response`: what the request ended with, `request-not-found`, `request-expired`
+   */
+  resultStream(requestId: RequestId, options?: { signal?: AbortSignal }): ResultStream;
   /** True when it was not settled yet. */
   cancel(requestId: RequestId): Promise<boolean>;
+  /** Many at once; resolves after all of them are stored. */
+  completionBatch(requests: readonly CompletionRequest[], options?: BatchOptions): Promise<Batch>;
+  /** A batch again, also one of an earlier process. @throws {SwitchgearError} `request-not-found`, `request-expired` */
+  getBatch(batchId: BatchId): Promise<Batch>;
+  /** Files and batches as the HTTP edge serves them. */
+  readonly batches: BatchDesk;
   embedding(request: EmbeddingRequest, options?: RequestOptions): Promise<EmbeddingResponse>;
   listModels(filter?: { provider?: string; feature?: string }): Promise<readonly ModelListing[]>;
   healthStatus(): Promise<Readonly<Record<string, ProviderHealth>>>;

@@ -2,6 +2,7 @@
  * The other things that are kept beside request records and ledger: what providers' actors know, webhooks to deliver, batches.
  * One storage keeps them all in one place, so that what belongs together is written together.
  */
+import type { BatchStore, FileStore } from './batches.ts';
 import type { ErrorReport } from './errors.ts';
 import type { Ledger, RequestStore } from './records.ts';
 import type { RequestId } from './response.ts';
@@ -46,6 +47,8 @@ export interface Storage {
   readonly ledger: Ledger;
   readonly states: StateStore;
   readonly webhooks: WebhookOutbox;
+  readonly batches: BatchStore;
+  readonly files: FileStore;
   /** Closes all of it. */
   close(): Promise<void>;
 }

@@ -84,11 +84,14 @@ export async function runDaemon(options: DaemonOptions): Promise<ExitCode> {
 
 function fail(options: DaemonOptions, error: unknown): ExitCode {
   options.tell(`switchgear: ${error instanceof Error ? error.message : String(error)}\n`);
-  return error instanceof SwitchgearError && error.code === 'invalid-config' ? EXIT.config : EXIT.crash;
+  if (!(error instanceof SwitchgearError)) return EXIT.crash;
+  // Another process may let go of the store, and a disk may get room.
+  if (error.code === 'store-unavailable') return EXIT.temporary;
+  return error.code === 'invalid-config' ? EXIT.config : EXIT.crash;
 }
 
 async function readConfig(options: DaemonOptions, parts: DaemonParts): Promise<ResolvedConfig> {
-  const { config } = await parts.loadConfigFile(options.configFile, { env: options.env });
+  const { config } = await parts.loadConfigFile(options.configFile, { env: options.env, storeDefault: 'sqlite' });
   const host = options.host ?? config.http.host;
   const [source, path] =
     options.host === undefined ? [options.configFile, 'http.host'] : ['the command line', '--host'];
@@ -181,7 +184,7 @@ function announce({ options, config, logger }: Setup, { server }: Running): void
 async function reload(service: Service, setup: Setup): Promise<void> {
   const { options, parts, config, logger } = setup;
   try {
-    const next = await parts.loadConfigFile(options.configFile, { env: options.env });
+    const next = await parts.loadConfigFile(options.configFile, { env: options.env, storeDefault: 'sqlite' });
     await service.reload();
     setup.config = { ...next.config, http: config.http };
     logger.info({ actor: 'daemon', config: options.configFile }, 'reloaded');

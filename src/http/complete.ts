@@ -4,17 +4,15 @@
  * client who leaves cancels the work at once (R8).
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Delivery, RequestOptions } from '../contract/request.ts';
-import type { CompletionStream, StreamPart } from '../contract/response.ts';
-import { SwitchgearError } from '../contract/errors.ts';
+import type { RequestOptions } from '../contract/request.ts';
 import { watchCaller } from './caller.ts';
 import type { Edge } from './edge.ts';
-import { toFailure } from './failure.ts';
 import { readFeatureHeader } from './feature-headers.ts';
+import { chooseDelivery, headersOf, modelOf, readParts, relay, takeFirst } from './relay.ts';
 import { parseRequestOptions } from './request-headers.ts';
-import { answerHeaders, type Headers, liveHeaders } from './response-headers.ts';
+import { answerHeaders } from './response-headers.ts';
 import { SseWriter } from './sse.ts';
-import type { ParsedCall, StreamRenderer, Wire } from './wire.ts';
+import type { ParsedCall, Wire } from './wire.ts';
 
 /** The route handler of one wire's completion API. */
 export function createCompletionHandler(edge: Edge, wire: Wire) {
@@ -50,7 +48,6 @@ async function streamAnswer(job: StreamJob): Promise<FastifyReply> {
   const parts = readParts(stream);
   try {
     const held = await takeFirst(parts, delivery);
-    const headers = headersOf(held, stream, wire);
     const renderer = wire.createStreamRenderer({
       requestId: stream.requestId,
       model: modelOf(held, stream) ?? call.request.model ?? edge.config.defaults.model ?? 'unknown',
@@ -58,85 +55,12 @@ async function streamAnswer(job: StreamJob): Promise<FastifyReply> {
       includesUsage: call.includesUsage,
     });
     reply.hijack();
-    await relay({ edge, reply, renderer, headers, held, parts });
+    const writer = new SseWriter(reply.raw, edge);
+    writer.open(headersOf(held, stream, wire));
+    await relay({ edge, log: reply.log, writer, renderer, held, parts, advice: 'send the request again' });
   } finally {
     options.signal.removeEventListener('abort', cancel);
     await parts.return(undefined);
   }
   return reply;
-}
-
-/** No wire has a word for "discard what you have", so a configured `restart` is `live` here. */
-function chooseDelivery(delivery: Delivery): 'live' | 'whole' {
-  return delivery === 'whole' ? 'whole' : 'live';
-}
-
-/** The parts of a stream up to and including its finish; a stream that ends without one is broken. */
-async function* readParts(stream: CompletionStream): AsyncGenerator<StreamPart, undefined> {
-  for await (const part of stream) {
-    yield part;
-    if (part.type === 'finish') return;
-  }
-  throw new SwitchgearError('interrupted', 'expected the stream to end with a finish, got: its end', {
-    requestId: stream.requestId,
-  });
-}
-
-/** What must be there before anything is sent: the first part, or in `whole` delivery all of them. */
-async function takeFirst(
-  parts: AsyncGenerator<StreamPart, undefined>,
-  delivery: 'live' | 'whole',
-): Promise<readonly StreamPart[]> {
-  const held: StreamPart[] = [];
-  for (;;) {
-    const next = await parts.next();
-    if (next.done) return held;
-    // Nothing was sent yet, so there is nothing to discard but what is held.
-    if (next.value.type === 'restart') held.length = 0;
-    else held.push(next.value);
-    if (delivery === 'live' && held.length > 0) return held;
-  }
-}
-
-function headersOf(held: readonly StreamPart[], stream: CompletionStream, wire: Wire): Headers {
-  const last = held.at(-1);
-  if (last?.type === 'finish') return answerHeaders(last.response, wire);
-  return liveHeaders(stream.requestId, stream.target?.provider, wire);
-}
-
-function modelOf(held: readonly StreamPart[], stream: CompletionStream): string | undefined {
-  const last = held.at(-1);
-  return last?.type === 'finish' ? last.response.model : stream.target?.model;
-}
-
-interface RelayJob {
-  readonly edge: Edge;
-  readonly reply: FastifyReply;
-  readonly renderer: StreamRenderer;
-  readonly headers: Headers;
-  readonly held: readonly StreamPart[];
-  readonly parts: AsyncIterable<StreamPart>;
-}
-
-/** Sends what is held and what follows. Never rejects: from here on a failure is an event of the stream. */
-async function relay({ edge, reply, renderer, headers, held, parts }: RelayJob): Promise<void> {
-  const writer = new SseWriter(reply.raw, edge);
-  try {
-    writer.open(headers);
-    for (const part of held) await writer.write(renderer.render(part));
-    for await (const part of parts) {
-      if (part.type === 'restart')
-        throw new SwitchgearError(
-          'interrupted',
-          'the answer broke after a part of it was sent; send the request again',
-        );
-      if (!(await writer.write(renderer.render(part)))) return;
-    }
-  } catch (error) {
-    const failure = toFailure(error, edge.scrub);
-    if (failure.isDefect) reply.log.error({ err: error }, 'a stream failed in the edge');
-    await writer.write(renderer.renderFailure(failure));
-  } finally {
-    writer.end();
-  }
 }

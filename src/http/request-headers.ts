@@ -15,6 +15,7 @@ export function parseRequestOptions(headers: IncomingHttpHeaders): RequestOption
     ...parsePriority(headers),
     ...parseTimeout(headers),
     ...parseDelivery(headers),
+    ...parseRecovery(headers),
     ...parseTenant(headers),
     ...parseFallbacks(headers),
   };
@@ -56,6 +57,14 @@ function parseDelivery(headers: IncomingHttpHeaders): Pick<RequestOptions, 'deli
   if (delivery !== 'live' && delivery !== 'whole')
     throw refuseHeader('x-switchgear-delivery', 'live or whole', delivery);
   return { delivery };
+}
+
+function parseRecovery(headers: IncomingHttpHeaders): Pick<RequestOptions, 'recovery'> {
+  const recovery = read(headers, 'x-switchgear-recovery');
+  if (recovery === undefined) return {};
+  if (recovery !== 'atLeastOnce' && recovery !== 'atMostOnce')
+    throw refuseHeader('x-switchgear-recovery', 'atLeastOnce or atMostOnce', recovery);
+  return { recovery };
 }
 
 function parseTenant(headers: IncomingHttpHeaders): Pick<RequestOptions, 'tenant'> {

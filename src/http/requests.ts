@@ -14,6 +14,7 @@ import { openaiWire } from './openai/wire.ts';
 import { readQuery } from './query.ts';
 import { parseIdempotencyKey, parseRequestOptions } from './request-headers.ts';
 import { answerHeaders, liveHeaders } from './response-headers.ts';
+import { createResultStreamHandler } from './result-stream.ts';
 
 const WAIT_MAX_SECONDS = 60;
 
@@ -49,6 +50,9 @@ export function registerRequestRoutes(app: FastifyInstance, edge: Edge): void {
     const result = await edge.service.getResult(request.params.id, { waitMs, signal: watchCaller(reply.raw) });
     return sendResult(edge, reply, result);
   });
+
+  // Asking for the headers alone would wait for the whole answer.
+  app.get<IdRoute>('/v1/requests/:id/stream', { exposeHeadRoute: false }, createResultStreamHandler(edge));
 
   app.delete<IdRoute>('/v1/requests/:id', async (request, reply) => {
     const isCancelled = await edge.service.cancel(request.params.id);

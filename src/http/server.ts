@@ -22,6 +22,8 @@ import { createScrub, HttpRefusal, toFailure } from './failure.ts';
 import { createGuard } from './guard.ts';
 import { registerHealthRoutes } from './health.ts';
 import { isAnthropic, registerModelRoutes } from './models.ts';
+import { registerBatchRoutes } from './openai/batches.ts';
+import { registerFileRoutes } from './openai/files.ts';
 import { openaiWire } from './openai/wire.ts';
 import { registerRequestRoutes } from './requests.ts';
 import { failureHeaders } from './response-headers.ts';
@@ -83,6 +85,8 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   app.post('/v1/embeddings', createEmbeddingHandler(edge));
   registerModelRoutes(app, edge);
   registerRequestRoutes(app, edge);
+  registerFileRoutes(app, edge);
+  registerBatchRoutes(app, edge);
   registerHealthRoutes(app, edge);
   registerAdminRoutes(app, edge);
   return app;

@@ -4,7 +4,7 @@
  * wait there come in through here too. Nothing is sent from here.
  */
 import { SwitchgearError } from '../contract/errors.ts';
-import { FIRST_FENCE, type InsertResult, type RequestRecord } from '../contract/records.ts';
+import { type BatchLine, FIRST_FENCE, type InsertResult, type RequestRecord } from '../contract/records.ts';
 import type { Delivery, ParsedRequest, RequestOptions } from '../contract/request.ts';
 import type { RequestId } from '../contract/response.ts';
 import { queueKey } from '../policy/order.ts';
@@ -27,6 +27,7 @@ export interface AdmitRequest {
   readonly mode: Mode;
   readonly request: ParsedRequest;
   readonly options: RequestOptions;
+  readonly batch?: BatchLine;
 }
 
 /** A new request that is in memory or parked, or one that an idempotency key already stands for. */
@@ -128,7 +129,7 @@ export class Door {
   }
 
   /** Everything up to the record. @throws {SwitchgearError} as `admit` */
-  #prepare({ mode, request, options }: AdmitRequest): OpenParts {
+  #prepare({ mode, request, options, batch }: AdmitRequest): OpenParts {
     const { clock, service } = this.#runtime;
     if (service.isDraining)
       throw new SwitchgearError(
@@ -154,6 +155,7 @@ export class Door {
       delivery: options.delivery ?? this.#deliveryOf(candidates[0]) ?? config.delivery,
       timeoutMs: options.timeoutMs ?? (mode === 'async' ? config.asyncTimeoutMs : config.timeoutMs),
       isStored: mode === 'async' || options.idempotencyKey !== undefined,
+      batch,
       fence: FIRST_FENCE,
     };
   }
@@ -178,6 +180,7 @@ export class Door {
       delivery: config().service.delivery,
       timeoutMs,
       isStored: true,
+      batch: record.batch,
       fence,
     };
   }

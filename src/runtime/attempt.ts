@@ -7,16 +7,21 @@ import type { Clock } from '../contract/clock.ts';
 import type { Credential, ProviderConfig } from '../contract/config.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { ParsedCompletion, ParsedEmbedding } from '../contract/request.ts';
+import type { AnswerParts } from './answer-parts.ts';
+import { endless, limitPassed, malformed, nothingSaid, stopped, unfinished } from './attempt-failures.ts';
 import type { AttemptOutcome } from './attempt-outcome.ts';
 import { classifySafely } from './classify.ts';
 import { Collector } from './collect.ts';
 import { isEmbedReply, isEmpty, isReply, visiblePart } from './judge-reply.ts';
-import { type AttemptLimit, LIMIT_FAILURE, LimitTimer } from './limits.ts';
+import { type AttemptLimit, LimitTimer } from './limits.ts';
 import type { OpenRequest } from './open-request.ts';
 import { scrubFailure } from './scrub.ts';
+import { isStreamed, noteRefusal } from './streaming.ts';
 
 /** What usage and the end of a stream may take after its finish reason. */
 const TAIL_MS = 2_000;
+/** A stream that has said more than this is broken off: whatever it is, nobody can hold it. */
+const ANSWER_CHARS_MAX = 16 * 1_048_576;
 
 export interface AttemptContext {
   readonly open: OpenRequest;
@@ -27,7 +32,7 @@ export interface AttemptContext {
   readonly maxTokensDefault: number;
   /** Whether no other candidate is ready now: then first-token and unstreamed limits do not bind, the deadline does. */
   readonly isLast: () => boolean;
-  /** How long an attempt may last that no limit binds; undefined: until the deadline. */
+  /** How long an attempt may be silent that no limit binds; undefined: until the deadline. */
   readonly patienceMs: number | undefined;
   readonly clock: Clock;
   /** Called once when the attempt has outlived its own limit. */
@@ -35,8 +40,11 @@ export interface AttemptContext {
 }
 
 /** The own limit of an attempt: what it may take until the first content, or in whole when it is not streamed. */
-export function attemptLimitMs(open: OpenRequest, config: ProviderConfig): number {
-  return open.init.mode === 'stream' ? config.timeouts.firstTokenMs : config.timeouts.unstreamedMs;
+export function attemptLimitMs(
+  open: OpenRequest,
+  { adapter, config, model }: Pick<AttemptContext, 'adapter' | 'config' | 'model'>,
+): number {
+  return isStreamed(open, adapter, model) ? config.timeouts.firstTokenMs : config.timeouts.unstreamedMs;
 }
 
 /** Asks one provider once. Never rejects. */
@@ -52,8 +60,11 @@ export async function attempt(context: AttemptContext): Promise<AttemptOutcome> 
   if (open.signal.aborted) stop();
   open.signal.addEventListener('abort', stop, { once: true });
   const run = new AttemptRun(context, aborting, startedAtMs);
+  open.history.begin(run.parts);
   try {
-    return await run.outcome();
+    const outcome = await run.outcome();
+    if (outcome.kind === 'failed') open.history.takeBack();
+    return outcome;
   } finally {
     open.signal.removeEventListener('abort', stop);
     run.close();
@@ -84,7 +95,7 @@ class AttemptRun {
   }
 
   async outcome(): Promise<AttemptOutcome> {
-    this.#limits.start(this.#firstLimit());
+    this.#limits.start(this.#firstLimit(attemptLimitMs(this.#context.open, this.#context)));
     try {
       return await this.#raceAbort(() => this.#ask());
     } catch (error) {
@@ -92,6 +103,11 @@ class AttemptRun {
       const reply = this.#context.open.stopReason === undefined ? this.#collector.reply() : undefined;
       return reply === undefined ? this.#failed(this.#explain(error)) : this.#answered(reply);
     }
+  }
+
+  /** What has arrived, for readers. */
+  get parts(): AnswerParts {
+    return this.#collector.parts;
   }
 
   close(): void {
@@ -122,9 +138,27 @@ class AttemptRun {
 
   #ask(): Promise<AttemptOutcome> {
     this.#isAsked = true;
-    const { request } = this.#context.open.init;
+    const { open, adapter, model } = this.#context;
+    const { request, mode } = open.init;
     if (request.kind === 'embedding') return this.#embed(request);
-    return this.#context.open.init.mode === 'stream' ? this.#stream(request) : this.#send(request);
+    if (!isStreamed(open, adapter, model)) return this.#send(request);
+    return mode === 'stream' ? this.#stream(request) : this.#streamOrSend(request);
+  }
+
+  /** The caller has not asked for a stream, and shall have the answer although it cannot be had as one. */
+  async #streamOrSend(request: ParsedCompletion): Promise<AttemptOutcome> {
+    const { adapter, config, model } = this.#context;
+    try {
+      return await this.#stream(request);
+    } catch (error) {
+      const { signal } = this.#aborting;
+      if (signal.aborted || this.#collector.hasContent) throw error;
+      if (classifySafely(adapter, config, error).isStreamRefused !== true) throw error;
+    }
+    this.#limits.start(this.#firstLimit(config.timeouts.unstreamedMs));
+    const outcome = await this.#send(request);
+    if (outcome.kind === 'answered') noteRefusal(adapter, model);
+    return outcome;
   }
 
   async #send(request: ParsedCompletion): Promise<AttemptOutcome> {
@@ -142,7 +176,7 @@ class AttemptRun {
       credential,
       signal: this.#aborting.signal,
     });
-    if (!isEmbedReply(reply)) return this.#failed(this.#malformed('embedding'));
+    if (!isEmbedReply(reply)) return this.#failed(malformed(this.#context.config, 'embedding'));
     return { kind: 'embedded', reply, durationMs: clock.nowMs() - this.#startedAtMs };
   }
 
@@ -152,15 +186,13 @@ class AttemptRun {
       if (this.#aborting.signal.aborted) break;
       this.#collector.add(part);
       this.#noteProgress(part);
+      this.#context.open.history.wake();
       await this.#deliver(part);
+      if (this.parts.length > ANSWER_CHARS_MAX) return this.#failed(endless(this.#context.config, ANSWER_CHARS_MAX));
     }
     const reply = this.#collector.reply();
     if (reply !== undefined) return this.#answered(reply);
-    return this.#failed({
-      kind: 'broken',
-      message: `${this.#context.config.name} ended the stream without a finish reason`,
-      isMaybeBilled: true,
-    });
+    return this.#failed(unfinished(this.#context.config));
   }
 
   #call(request: ParsedCompletion): AdapterCall {
@@ -202,39 +234,31 @@ class AttemptRun {
     this.#limits.start(this.#stallLimit());
   }
 
-  #firstLimit(): AttemptLimit {
-    const { open, config, isLast, patienceMs } = this.#context;
-    return { name: 'first', limitMs: attemptLimitMs(open, config), isBinding: () => !isLast(), patienceMs };
+  #firstLimit(limitMs: number): AttemptLimit {
+    const { isLast, patienceMs } = this.#context;
+    return { name: 'first', limitMs, isBinding: () => !isLast(), patienceMs };
   }
 
+  /** Whoever reads along with a submitted request was promised no delivery, and can be told to start over. */
   #stallLimit(): AttemptLimit {
-    const { open, config, isLast } = this.#context;
-    const isLive = open.init.delivery === 'live';
-    return { name: 'stall', limitMs: config.timeouts.stallMs, isBinding: () => isLive || !isLast() };
+    const { open, config, isLast, patienceMs } = this.#context;
+    const isLive = open.init.mode === 'stream' && open.init.delivery === 'live';
+    return { name: 'stall', limitMs: config.timeouts.stallMs, isBinding: () => isLive || !isLast(), patienceMs };
   }
 
   #answered(reply: AdapterReply): AttemptOutcome {
-    if (!isReply(reply)) return this.#failed(this.#malformed('reply'));
-    if (isEmpty(reply))
-      return this.#failed({
-        kind: 'false-success',
-        message: `${this.#context.config.name} answered with nothing at all`,
-        isMaybeBilled: true,
-      });
+    const { config } = this.#context;
+    if (!isReply(reply)) return this.#failed(malformed(config, 'reply'));
+    if (isEmpty(reply)) return this.#failed(nothingSaid(config));
     const durationMs = this.#context.clock.nowMs() - this.#startedAtMs;
+    // An answer that was not streamed has left nothing here, and readers get it from the response.
+    this.parts.isWhole = this.#collector.isFinished;
     return {
       kind: 'answered',
       reply,
       reasoning: this.#collector.reasoning,
       firstTokenMs: this.#firstTokenMs,
       durationMs,
-    };
-  }
-
-  #malformed(what: string): Failure {
-    return {
-      kind: 'adapter-error',
-      message: `expected adapter ${this.#context.config.adapter} to give a whole ${what}, got: one with fields missing`,
     };
   }
 
@@ -253,25 +277,12 @@ class AttemptRun {
   /** Our own reasons first: an abort error of an SDK says nothing about who aborted. */
   #explain(error: unknown): Failure {
     const { open, adapter, config } = this.#context;
-    if (open.stopReason === 'deadline') {
-      const kind = this.#isOverdue && !this.#collector.hasContent ? 'deadline-overdue' : 'deadline';
-      return {
-        kind,
-        message: `the deadline of ${open.init.timeoutMs} ms passed while ${config.name} was answering`,
-        isMaybeBilled: this.#isAsked,
-      };
+    if (open.stopReason !== undefined) {
+      const isOverdue = this.#isOverdue && !this.#collector.hasContent;
+      return stopped(open, config, { isAsked: this.#isAsked, isOverdue });
     }
-    if (open.stopReason !== undefined)
-      return { kind: 'abandoned', message: `stopped: ${open.stopReason}`, isMaybeBilled: this.#isAsked };
     const { passed } = this.#limits;
-    if (passed !== undefined && passed.name !== 'tail') {
-      const what = passed.name === 'stall' ? 'sent nothing more' : 'sent no answer';
-      return {
-        kind: LIMIT_FAILURE[passed.name],
-        message: `${config.name} ${what} for ${passed.limitMs} ms`,
-        isMaybeBilled: true,
-      };
-    }
+    if (passed !== undefined && passed.name !== 'tail') return limitPassed(config, passed.name, passed.limitMs);
     if (error instanceof SwitchgearError && error.code === 'invalid-request')
       return { kind: 'invalid-request', message: error.message, cause: error };
     return classifySafely(adapter, config, error);

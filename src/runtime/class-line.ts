@@ -14,26 +14,25 @@ export interface Waiting<Entry extends Queued> extends Placed {
   readonly entry: Entry;
 }
 
-/** A tenant of which something waits. */
-interface Tenant<Entry extends Queued> extends Placed {
+/** A tenant of which something waits, and where it stands in line. */
+export interface Tenant<Entry extends Queued> extends Placed {
   readonly waiting: Heap<Waiting<Entry>>;
-  /** The smallest key of what waits. */
-  key: QueueKey;
+  /** What goes when it is its turn: its smallest key. */
+  first: Entry;
 }
 
 export class ClassLine<Entry extends Queued> {
   readonly #tenants = new Map<string, Tenant<Entry>>();
-  readonly #turns = new TurnLine<Tenant<Entry>>((left, right) => isBefore(left.key, right.key));
+  readonly #turns = new TurnLine<Tenant<Entry>>((left, right) => isBefore(left.first.key, right.first.key));
 
   /** The smallest key of all that waits. */
   get smallestKey(): QueueKey | undefined {
-    return this.#turns.winner?.key;
+    return this.#turns.winner?.first.key;
   }
 
-  /** Who is next in line, of those whose smallest key comes before `bound`. */
-  next(bound: QueueKey | undefined): Entry | undefined {
-    const tenant = this.#turns.find(({ key }) => bound === undefined || isBefore(key, bound));
-    return tenant?.waiting.first?.entry;
+  /** Who is next in line, of the tenants with a key that comes before `bound`. */
+  next(bound: QueueKey | undefined): Tenant<Entry> | undefined {
+    return this.#turns.find(({ first }) => bound === undefined || isBefore(first.key, bound));
   }
 
   /** A tenant that comes, or comes back, is last in line, unless it has kept a place. */
@@ -50,30 +49,27 @@ export class ClassLine<Entry extends Queued> {
 
   remove(waiting: Waiting<Entry>): void {
     const tenant = this.#tenants.get(waiting.entry.key.tenant);
-    tenant?.waiting.remove(waiting);
-    if (tenant !== undefined) this.#follow(tenant);
+    if (tenant === undefined) return;
+    tenant.waiting.remove(waiting);
+    this.#follow(tenant);
   }
 
   /** A tenant has had its turn. Gives the place that it had. */
-  endTurn(name: string): number | undefined {
-    const tenant = this.#tenants.get(name);
-    return tenant && this.#turns.moveToEnd(tenant);
+  endTurn(tenant: Tenant<Entry>): number {
+    return this.#turns.moveToEnd(tenant);
   }
 
-  /** A tenant has not had its turn after all; nothing has been added since. */
-  giveBack(name: string, place: number): void {
-    const tenant = this.#tenants.get(name);
-    if (tenant !== undefined) this.#turns.moveBack(tenant, place);
+  /** A tenant has not had its turn after all; nobody has come since, and it may be gone itself. */
+  giveBack(tenant: Tenant<Entry>, place: number): void {
+    if (tenant.waiting.size > 0) this.#turns.moveBack(tenant, place);
   }
 
-  #enter(first: Waiting<Entry>, place: number | undefined): void {
-    const tenant: Tenant<Entry> = {
-      waiting: new Heap((left, right) => isBefore(left.entry.key, right.entry.key)),
-      key: first.entry.key,
-      position: 0,
-    };
-    tenant.waiting.add(first);
-    this.#tenants.set(tenant.key.tenant, tenant);
+  #enter(added: Waiting<Entry>, place: number | undefined): void {
+    const { entry } = added;
+    const waiting = new Heap<Waiting<Entry>>((left, right) => isBefore(left.entry.key, right.entry.key));
+    waiting.add(added);
+    const tenant = { waiting, first: entry, position: 0 };
+    this.#tenants.set(entry.key.tenant, tenant);
     this.#turns.add(tenant, place);
   }
 
@@ -81,10 +77,10 @@ export class ClassLine<Entry extends Queued> {
   #follow(tenant: Tenant<Entry>): void {
     const first = tenant.waiting.first?.entry;
     if (first === undefined) {
-      this.#tenants.delete(tenant.key.tenant);
+      this.#tenants.delete(tenant.first.key.tenant);
       this.#turns.remove(tenant);
-    } else if (first.key !== tenant.key) {
-      tenant.key = first.key;
+    } else if (first !== tenant.first) {
+      tenant.first = first;
       this.#turns.refresh(tenant);
     }
   }

@@ -1,13 +1,12 @@
 /** Puts a streamed answer together again, part by part, so that streams and whole answers settle the same way. */
 import type { AdapterPart, AdapterReply } from '../contract/adapter.ts';
 import type { ReasoningDetails } from '../contract/request.ts';
-import type { FinishReason, ToolCall, Usage } from '../contract/response.ts';
+import type { FinishReason, Usage } from '../contract/response.ts';
+import { AnswerParts } from './answer-parts.ts';
 
 export class Collector {
-  readonly #text: string[] = [];
-  readonly #reasoning: string[] = [];
-  readonly #refusal: string[] = [];
-  readonly #toolCalls: ToolCall[] = [];
+  /** What has arrived, for readers too. */
+  readonly parts = new AnswerParts();
   #usage: Usage = {};
   #finishReason: FinishReason | undefined;
   #reasoningDetails: ReasoningDetails | undefined;
@@ -17,19 +16,13 @@ export class Collector {
   add(part: AdapterPart): void {
     switch (part.type) {
       case 'text':
-        this.#text.push(part.text);
-        this.hasContent = true;
-        return;
+      case 'reasoning':
       case 'refusal':
-        this.#refusal.push(part.text);
+        this.parts.addText(part.type, part.text);
         this.hasContent = true;
         return;
       case 'toolCall':
-        this.#toolCalls.push({ id: part.id, name: part.name, arguments: part.arguments });
-        this.hasContent = true;
-        return;
-      case 'reasoning':
-        this.#reasoning.push(part.text);
+        this.parts.addToolCall(part);
         this.hasContent = true;
         return;
       case 'activity':
@@ -51,18 +44,18 @@ export class Collector {
   }
 
   get text(): string {
-    return this.#text.join('');
+    return this.parts.textOf('text');
   }
 
   /** What the model told of its reasoning; no part of the answer. */
   get reasoning(): string {
-    return this.#reasoning.join('');
+    return this.parts.textOf('reasoning');
   }
 
   /** All that the model wrote and will be billed for, whether or not it is part of the answer. */
   get written(): string {
-    const calls = this.#toolCalls.map((call) => `${call.name} ${call.arguments}`);
-    return [...this.#reasoning, ...this.#text, ...this.#refusal, ...calls].join('');
+    const calls = this.parts.toolCalls.map((call) => `${call.name} ${call.arguments}`);
+    return [this.reasoning, this.text, this.parts.textOf('refusal'), ...calls].join('');
   }
 
   get usage(): Usage {
@@ -72,10 +65,11 @@ export class Collector {
   /** The whole answer; undefined while no finish reason has come. */
   reply(): AdapterReply | undefined {
     if (this.#finishReason === undefined) return undefined;
+    const refusal = this.parts.textOf('refusal');
     return {
       text: this.text,
-      ...(this.#refusal.length > 0 && { refusal: this.#refusal.join('') }),
-      toolCalls: this.#toolCalls,
+      ...(refusal !== '' && { refusal }),
+      toolCalls: this.parts.toolCalls,
       finishReason: this.#finishReason,
       usage: this.#usage,
       ...(this.#reasoningDetails !== undefined && { reasoningDetails: this.#reasoningDetails }),

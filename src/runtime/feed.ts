@@ -2,9 +2,12 @@
  * Takes records that wait in the store into memory as room comes free: after a restart, and when more was submitted than the
  * queue in memory holds. It takes many at a time, so that the store is asked rarely, and in the order the store gives them.
  */
+import type { TimerHandle } from '../contract/clock.ts';
 import { SwitchgearError } from '../contract/errors.ts';
+import type { RequestRecord } from '../contract/records.ts';
 import type { Door } from './admit.ts';
 import { askStore } from './ask-store.ts';
+import { endParked } from './end-parked.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
 import { sleep } from './sleep.ts';
@@ -13,12 +16,16 @@ import { sleep } from './sleep.ts';
 const TAKEN_MAX = 500;
 /** When the store is asked again after it failed. */
 const PAUSE_MS = 1_000;
+/** How much later than its deadline a parked request may be told that it is over. */
+const DEADLINES_MS = 10_000;
 
 export class Feeder {
   readonly #runtime: Runtime;
   readonly #door: Door;
   readonly #run: (open: OpenRequest) => void;
   #isFeeding = false;
+  #isClosed = false;
+  #timer: TimerHandle | undefined;
 
   constructor(runtime: Runtime, door: Door, run: (open: OpenRequest) => void) {
     this.#runtime = runtime;
@@ -38,6 +45,7 @@ export class Feeder {
 
   /** There may be room, or something to take in. */
   nudge(): void {
+    this.#watchDeadlines();
     if (this.#isFeeding || !this.#isWorthwhile) return;
     this.#isFeeding = true;
     void this.#feed().finally(() => {
@@ -45,25 +53,66 @@ export class Feeder {
     });
   }
 
+  close(): void {
+    this.#isClosed = true;
+    if (this.#timer !== undefined) this.#runtime.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** What is parked has no timer of its own: while there is any, deadlines are looked at now and then. */
+  #watchDeadlines(): void {
+    const { store, clock } = this.#runtime;
+    if (this.#isClosed || this.#timer !== undefined || store.parked === 0) return;
+    this.#timer = clock.setTimeout(() => {
+      void this.#endOverdue().finally(() => {
+        this.#timer = undefined;
+        this.#watchDeadlines();
+      });
+    }, DEADLINES_MS);
+  }
+
+  async #endOverdue(): Promise<void> {
+    const { store, clock } = this.#runtime;
+    try {
+      let overdue: readonly RequestRecord[];
+      do {
+        overdue = await askStore(clock, store.listOverdue(TAKEN_MAX));
+        await Promise.all(overdue.map((record) => endParked(this.#runtime, record, overdueError(record))));
+      } while (overdue.length === TAKEN_MAX && !this.#isClosed);
+    } catch (error) {
+      this.#tellFailure('deadlines', error);
+    }
+  }
+
+  #tellFailure(operation: string, error: unknown): void {
+    const message = error instanceof SwitchgearError ? error.message : String(error);
+    this.#runtime.announce('store.failed', { operation, message });
+  }
+
   /** A quarter of the queue, so that not every place that comes free asks the store. */
   get #isWorthwhile(): boolean {
     const { store, service, config } = this.#runtime;
+    if (this.#isClosed) return false;
     const share = Math.min(TAKEN_MAX, Math.ceil(config().service.queueDepthMax / 4));
     return store.parked > 0 && !service.isDraining && this.#door.room >= share;
   }
 
   async #feed(): Promise<void> {
-    const { store, clock, announce, ending } = this.#runtime;
+    const { store, clock, ending } = this.#runtime;
     while (this.#isWorthwhile) {
       try {
         const records = await askStore(clock, store.listParked(Math.min(TAKEN_MAX, this.#door.room)));
         if (records.length === 0) return;
         for (const open of await this.#door.takeIn(records)) this.#run(open);
       } catch (error) {
-        const message = error instanceof SwitchgearError ? error.message : String(error);
-        announce('store.failed', { requestId: '', operation: 'list', message });
+        this.#tellFailure('list', error);
         await sleep(clock, PAUSE_MS, ending);
       }
     }
   }
+}
+
+function overdueError({ requestId, timeoutMs, attempts }: RequestRecord): SwitchgearError {
+  const message = `the request was not answered within ${timeoutMs} ms, in which no room came free for it; allow more with timeoutMs`;
+  return new SwitchgearError('timeout', message, { requestId, attempts });
 }

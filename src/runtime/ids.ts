@@ -1,4 +1,4 @@
-/** Request ids: `req_` and 21 characters of a URL-safe alphabet, from the clock's randomness. */
+/** Ids: `req_` and the like, and 21 characters of a URL-safe alphabet, from the clock's randomness. */
 import { customRandom, urlAlphabet } from 'nanoid';
 import type { Clock } from '../contract/clock.ts';
 
@@ -6,7 +6,7 @@ const SIZE = 21;
 // Without `_` and `-`: an id is then one word for a double click and never looks like an option.
 const ALPHABET = urlAlphabet.replaceAll(/[_-]/g, '');
 
-export function createIdSource(clock: Clock): () => string {
+export function createIdSource(clock: Clock, prefix = 'req_'): () => string {
   const nextId = customRandom(ALPHABET, SIZE, (size) => clock.randomBytes(size));
-  return () => `req_${nextId()}`;
+  return () => `${prefix}${nextId()}`;
 }

@@ -15,7 +15,7 @@ export class Heap<Item extends Placed> {
   readonly #items: Item[] = [];
   readonly #isBefore: (left: Item, right: Item) => boolean;
 
-  /** `isBefore` is a strict order over all items, and does not change while they are here. */
+  /** `isBefore` is a strict order over all items; what it says of those that are here changes by `update` only. */
   constructor(isBefore: (left: Item, right: Item) => boolean) {
     this.#isBefore = isBefore;
   }
@@ -28,11 +28,6 @@ export class Heap<Item extends Placed> {
     return this.#items[0];
   }
 
-  /** All items, in no order. */
-  items(): readonly Item[] {
-    return this.#items;
-  }
-
   add(item: Item): void {
     this.#items.push(item);
     this.#rise(item, this.#items.length - 1);
@@ -42,8 +37,14 @@ export class Heap<Item extends Placed> {
   remove(item: Item): void {
     const last = this.#items.pop();
     if (last === undefined || last === item) return;
-    this.#rise(last, item.position);
-    this.#sink(last, last.position);
+    last.position = item.position;
+    this.update(last);
+  }
+
+  /** An item that is here comes elsewhere now; all others have stayed as they were. */
+  update(item: Item): void {
+    this.#rise(item, item.position);
+    this.#sink(item, item.position);
   }
 
   /** Places an item at `from` or above it; those that it passes move down. */

@@ -1,4 +1,5 @@
 /** The running service as callers see it: every public call, each a few lines over the verbs of the path. */
+import type { Batch, BatchDesk, BatchId, BatchOptions } from '../contract/batches.ts';
 import { type ErrorCode, SwitchgearError } from '../contract/errors.ts';
 import type { EventName, Events, Unsubscribe } from '../contract/events.ts';
 import type { LedgerQuery, Settlement } from '../contract/records.ts';
@@ -9,6 +10,7 @@ import type {
   CompletionStream,
   EmbeddingResponse,
   RequestId,
+  ResultStream,
 } from '../contract/response.ts';
 import type {
   OpenRequest as OpenRequestView,
@@ -34,6 +36,7 @@ import {
 } from './parse-arguments.ts';
 import { parseCompletion, parseEmbedding, parseOptions } from './parse-request.ts';
 import { runRequest } from './path.ts';
+import { LiveResult } from './result-stream.ts';
 import { awaitEnding, cancelRequest, readResult } from './results.ts';
 import type { Runtime } from './runtime.ts';
 import { settledWithin } from './sleep.ts';
@@ -45,6 +48,7 @@ const ENTERING_WAIT_MS = 5_000;
 export interface ServiceOwner {
   readonly supervisor: SupervisorView;
   readonly nextId: () => string;
+  readonly batches: BatchDesk & Pick<Service, 'completionBatch' | 'getBatch'>;
   on<Name extends EventName>(event: Name, listener: (payload: Events[Name]) => void): Unsubscribe;
   updateProvider(name: string, patch: ProviderPatch): Promise<void>;
   reload(): Promise<void>;
@@ -127,12 +131,28 @@ export class LiveService implements Service {
     }
   }
 
+  completionBatch(requests: readonly CompletionRequest[], options: BatchOptions = {}): Promise<Batch> {
+    return this.#owner.batches.completionBatch(requests, options);
+  }
+
+  getBatch(batchId: BatchId): Promise<Batch> {
+    return this.#owner.batches.getBatch(batchId);
+  }
+
+  get batches(): BatchDesk {
+    return this.#owner.batches;
+  }
+
   async getResult(
     requestId: RequestId,
     options: { waitMs?: number; signal?: AbortSignal } = {},
   ): Promise<RequestResult> {
     checkRequestId(requestId);
     return readResult(this.#runtime, requestId, parseWait(options));
+  }
+
+  resultStream(requestId: RequestId, options: { signal?: AbortSignal } = {}): ResultStream {
+    return new LiveResult(this.#runtime, requestId, options);
   }
 
   async cancel(requestId: RequestId): Promise<boolean> {

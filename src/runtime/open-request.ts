@@ -4,11 +4,12 @@
  */
 import type { Clock, TimerHandle } from '../contract/clock.ts';
 import type { SwitchgearError } from '../contract/errors.ts';
-import type { Claim, Settlement } from '../contract/records.ts';
+import type { BatchLine, Claim, Settlement } from '../contract/records.ts';
 import type { Delivery, ParsedRequest, Priority } from '../contract/request.ts';
 import type { AttemptReport, RequestId } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { QueueKey } from '../policy/order.ts';
+import { PartHistory } from './part-history.ts';
 import type { PartSink } from './part-sink.ts';
 import { sleep } from './sleep.ts';
 
@@ -28,6 +29,8 @@ export interface OpenRequestInit {
   /** About how many tokens the input has. */
   readonly inputTokens: number;
   readonly isStored: boolean;
+  /** Which line of which batch it is. */
+  readonly batch: BatchLine | undefined;
   /** Of its record, when it is stored. */
   readonly fence: number;
   /** Monotonic ms: its place in line and its deadline count from here. */
@@ -44,6 +47,8 @@ export class OpenRequest {
   readonly init: OpenRequestInit;
   readonly deadlineAtMs: number;
   readonly attempts: AttemptReport[] = [];
+  /** For whoever reads along. */
+  readonly history = new PartHistory();
   status: 'queued' | 'running' = 'queued';
   /** Who is being asked now, or was asked last. */
   asked: Pick<Candidate, 'provider' | 'model'> | undefined;
@@ -151,6 +156,7 @@ export class OpenRequest {
   wake(): void {
     if (this.#settlement === undefined) return;
     this.#settled.resolve(this.#settlement);
+    this.history.close();
     for (const wake of this.#lookers) wake();
   }
 

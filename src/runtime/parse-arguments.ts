@@ -44,6 +44,7 @@ const waitSchema = z.strictObject({
   waitMs: z.number().min(0).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
 });
+const readingSchema = waitSchema.pick({ signal: true });
 const filterSchema = z.strictObject({ provider: z.string().optional(), feature: z.string().optional() });
 const time = z.union([z.number(), z.date(), z.string()]).optional();
 const querySchema = z.strictObject({
@@ -75,6 +76,11 @@ export function parseWait(options: { waitMs?: number; signal?: AbortSignal }): {
 } {
   // `compact` makes undefined fields absent, which is all that the schema allows beyond the type; so below.
   return compact(check(waitSchema, options, 'options')) as { waitMs?: number; signal?: AbortSignal };
+}
+
+/** @throws {SwitchgearError} `invalid-request` */
+export function parseReading(options: { signal?: AbortSignal }): { signal?: AbortSignal } {
+  return compact(check(readingSchema, options, 'options')) as { signal?: AbortSignal };
 }
 
 /** @throws {SwitchgearError} `invalid-request` */

@@ -119,6 +119,7 @@ const optionsSchema = z.strictObject({
   tags: z.record(z.string(), z.string()).optional(),
   fallbacks: z.union([z.literal('none'), z.array(z.string().min(1)).max(16)]).optional(),
   delivery: z.enum(['live', 'whole', 'restart']).optional(),
+  recovery: z.enum(['atLeastOnce', 'atMostOnce']).optional(),
 });
 
 /** @throws {SwitchgearError} `invalid-request` naming the first field at fault */

@@ -135,7 +135,11 @@ class Journey {
     const provider = this.#provider(candidate);
     const claimed = provider.control.claim({
       model: candidate.model,
-      limitMs: attemptLimitMs(this.#open, provider.control.config),
+      limitMs: attemptLimitMs(this.#open, {
+        adapter: provider.adapter,
+        config: provider.control.config,
+        model: candidate.model,
+      }),
       isForced,
       avoid: this.#progress.avoided(candidate.provider),
       pace: { tokens: this.#paceTokens() },

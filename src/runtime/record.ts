@@ -23,6 +23,7 @@ export function recordOf(
     timeoutMs: init.timeoutMs,
     recovery,
     recoveries: 0,
+    ...(init.batch !== undefined && { batch: init.batch }),
     status: 'queued',
     attempts: [],
   };

@@ -4,6 +4,7 @@ import type { RequestRecord, Settlement } from '../contract/records.ts';
 import type { RequestId } from '../contract/response.ts';
 import type { RequestResult } from '../contract/service.ts';
 import { askStore } from './ask-store.ts';
+import { endParked } from './end-parked.ts';
 import type { OpenRequest } from './open-request.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -129,27 +130,14 @@ export async function cancelRequest(runtime: Runtime, requestId: RequestId): Pro
 
 /** Ends a parked request; undefined when it is on its way in or out of memory and has to be looked for again. */
 async function cancelStored(runtime: Runtime, requestId: RequestId, waitMs: number): Promise<boolean | undefined> {
-  const { store, clock, lookouts, announce } = runtime;
   const leaving = new AbortController();
-  const change = lookouts.wait(requestId, waitMs, leaving.signal);
+  const change = runtime.lookouts.wait(requestId, waitMs, leaving.signal);
   try {
-    const { settlement, attempts, createdAt } = await loadRecord(runtime, requestId);
-    if (settlement !== undefined) return false;
+    const record = await loadRecord(runtime, requestId);
+    if (record.settlement !== undefined) return false;
+    const { attempts } = record;
     const error = new SwitchgearError('cancelled', 'the request was cancelled', { requestId, attempts });
-    const cancelled: Settlement = { status: 'cancelled', error: error.toJSON() };
-    if (await store.settleParked(requestId, cancelled, clock.wallMs())) {
-      lookouts.notify(requestId);
-      const totalMs = Math.max(0, clock.wallMs() - createdAt);
-      announce('request.settled', {
-        requestId,
-        outcome: 'cancelled',
-        code: 'cancelled',
-        message: error.message,
-        totalMs,
-        attempts,
-      });
-      return true;
-    }
+    if (await endParked(runtime, record, error)) return true;
     if (runtime.open.find(requestId) === undefined) await change;
     return undefined;
   } finally {
@@ -158,7 +146,10 @@ async function cancelStored(runtime: Runtime, requestId: RequestId, waitMs: numb
 }
 
 /** The stored form of a request. @throws {SwitchgearError} `request-not-found`, `request-expired` */
-export async function loadRecord(runtime: Runtime, requestId: RequestId): Promise<RequestRecord> {
+export async function loadRecord(
+  runtime: Pick<Runtime, 'clock' | 'store'>,
+  requestId: RequestId,
+): Promise<RequestRecord> {
   const loaded = await askStore(runtime.clock, runtime.store.load(requestId));
   switch (loaded.kind) {
     case 'found':

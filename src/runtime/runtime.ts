@@ -8,7 +8,7 @@ import type { Adapter } from '../contract/adapter.ts';
 import type { Catalogue } from '../contract/catalogue.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ResolvedConfig } from '../contract/config.ts';
-import type { RequestStore } from '../contract/records.ts';
+import type { BatchLine, RequestStore } from '../contract/records.ts';
 import type { Departures } from './queue-retry.ts';
 import type { Lookouts } from './lookouts.ts';
 import type { OpenTable } from './open-table.ts';
@@ -37,6 +37,10 @@ export interface Runtime {
   readonly departures: Departures;
   /** There may be room for records that wait in the store. */
   readonly feed: () => void;
+  /** A request of a batch has ended. */
+  readonly noteLineEnded: (line: BatchLine) => void;
+  /** A settlement was written, and with it the notice for who is told of it. */
+  readonly wakeWebhooks: () => void;
   /** Epoch ms that only go forward: what is stored is dated by it. */
   readonly steadyWallMs: () => number;
   /** Aborts when the grace of a stop is over, or the root gave up: nothing is worth waiting for any more. */

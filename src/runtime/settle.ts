@@ -34,6 +34,7 @@ function finish(runtime: Runtime, open: OpenRequest, ending: Ending): void {
   endStream(open, ending);
   open.wake();
   announceSettled(runtime, open, settlementOf(ending));
+  if (open.init.batch !== undefined) runtime.noteLineEnded(open.init.batch);
 }
 
 /** Out of memory: somebody else may come in. */
@@ -54,7 +55,9 @@ async function write(
   const settledAt = runtime.clock.wallMs();
   const written = await hold(runtime, open, 'settle', () => runtime.store.settle(open.claim, stored, settledAt));
   if (written === undefined) return 'unwritten';
-  return written.value ? 'written' : 'superseded';
+  if (!written.value) return 'superseded';
+  runtime.wakeWebhooks();
+  return 'written';
 }
 
 /** Writes to the store for as long as it takes. */
@@ -98,6 +101,8 @@ export async function supersede(runtime: Runtime, open: OpenRequest): Promise<vo
     disown(runtime, open);
     return;
   }
+  // What came here is not what it ended with.
+  open.history.takeBack();
   const error = settlement.status === 'succeeded' ? undefined : SwitchgearError.fromReport(settlement.error);
   if (!open.settle(settlement, error)) open.replaceEnding(settlement, error);
   finish(

@@ -1,101 +1,136 @@
 /**
- * Who gives way when memory is full. Whoever would be served last says from which class: nobody more urgent goes before that.
- * Of that class and the more patient ones, the tenant that holds most gives its largest key, so that tenants share what they
- * take up as they share turns. Every operation costs O(log n): who holds most is known for each class at any time.
+ * Who gives way when memory is full. Whoever would be served last says from which class: nobody more urgent gives way. Of what
+ * is held in that class and the more patient ones, the tenant that holds most gives its largest key, so that tenants share
+ * memory as they share turns; unless something more patient is due even later, for that goes first. Every operation costs
+ * O(log n): for each class it is known at any time who holds most.
  */
 import { CLASSES, isBefore, type QueueKey } from '../policy/order.ts';
-import { IndexedHeap } from './indexed-heap.ts';
+import { Heap, type Placed } from './indexed-heap.ts';
 
+/** A request that can be given up. */
 interface Share {
   readonly id: string;
   readonly key: QueueKey;
 }
 
-/** What one tenant holds. */
-interface Holding {
-  /** The tenant. */
-  readonly id: string;
-  readonly shares: IndexedHeap<Share>;
+interface Node extends Placed {
+  readonly share: Share;
+}
+
+/** What one tenant holds in one class and the more patient ones. */
+interface Holding extends Placed {
+  count: number;
+  last: Share | undefined;
+}
+
+interface Tenant {
+  readonly shares: ByClass;
+  /** The most urgent class first. */
+  readonly holdings: readonly Holding[];
+}
+
+interface Place {
+  readonly tenant: Tenant;
+  readonly ofTenant: Node;
+  readonly ofAll: Node;
 }
 
 export class Shares {
-  readonly #all = new Map<string, QueueKey>();
-  readonly #byKey = largestFirst();
-  /** By class: what is held in it and in the more patient ones. */
-  readonly #holdings = CLASSES.map(() => new Holdings());
-
-  has(id: string): boolean {
-    return this.#all.has(id);
-  }
+  readonly #places = new Map<string, Place>();
+  readonly #all = new ByClass();
+  readonly #tenants = new Map<string, Tenant>();
+  /** By class: whoever holds most in it and the more patient ones first. */
+  readonly #orders = CLASSES.map(() => new Heap<Holding>(holdsMore));
 
   /** The largest key. */
   get largest(): QueueKey | undefined {
-    return this.#byKey.first?.key;
+    return this.#all.last(0)?.key;
+  }
+
+  has(id: string): boolean {
+    return this.#places.has(id);
   }
 
   add(id: string, key: QueueKey): void {
-    this.#all.set(id, key);
-    this.#byKey.add({ id, key });
-    for (const holdings of this.#above(key)) holdings.add({ id, key });
+    const share = { id, key };
+    const tenant = this.#tenants.get(key.tenant) ?? createTenant();
+    this.#tenants.set(key.tenant, tenant);
+    this.#places.set(id, { tenant, ofTenant: tenant.shares.add(share), ofAll: this.#all.add(share) });
+    this.#follow(tenant, share, 1);
   }
 
   /** Nothing happens when it is not there. */
   remove(id: string): void {
-    const key = this.#all.get(id);
-    if (key === undefined) return;
-    this.#all.delete(id);
-    this.#byKey.remove(id);
-    for (const holdings of this.#above(key)) holdings.remove({ id, key });
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    const { tenant, ofTenant, ofAll } = place;
+    this.#places.delete(id);
+    tenant.shares.remove(ofTenant);
+    this.#all.remove(ofAll);
+    this.#follow(tenant, ofAll.share, -1);
+    if (tenant.holdings[0]?.count === 0) this.#tenants.delete(ofAll.share.key.tenant);
   }
 
   /** Who gives way now. */
   get last(): string | undefined {
-    const { largest } = this;
-    return largest && this.#holdings[CLASSES.indexOf(largest.priority)]?.last;
+    let last = this.#all.last(0);
+    let rank = rankOf(last);
+    for (;;) {
+      last = this.#orders[rank]?.first?.last;
+      const later = this.#all.last(rankOf(last) + 1);
+      if (last === undefined || later === undefined || isBefore(later.key, last.key)) return last?.id;
+      rank = rankOf(later);
+    }
   }
 
-  /** The classes in whose holdings a request counts: its own, and the more urgent ones. */
-  #above({ priority }: QueueKey): readonly Holdings[] {
-    return this.#holdings.slice(0, CLASSES.indexOf(priority) + 1);
-  }
-}
-
-class Holdings {
-  readonly #tenants = new Map<string, Holding>();
-  /** Whoever holds most first; of those who hold as much, whoever has the largest key. */
-  readonly #order = new IndexedHeap<Holding>((left, right) => {
-    const more = left.shares.size - right.shares.size;
-    return more > 0 || (more === 0 && isAfter(left.shares.first, right.shares.first));
-  });
-
-  get last(): string | undefined {
-    return this.#order.first?.shares.first?.id;
-  }
-
-  add(share: Share): void {
-    const { tenant } = share.key;
-    const holding = this.#tenants.get(tenant) ?? { id: tenant, shares: largestFirst() };
-    // Those who are in order do not change.
-    this.#order.remove(tenant);
-    holding.shares.add(share);
-    this.#tenants.set(tenant, holding);
-    this.#order.add(holding);
-  }
-
-  remove({ id, key }: Share): void {
-    const holding = this.#tenants.get(key.tenant);
-    if (holding === undefined) return;
-    this.#order.remove(key.tenant);
-    holding.shares.remove(id);
-    if (holding.shares.size === 0) this.#tenants.delete(key.tenant);
-    else this.#order.add(holding);
+  /** Counts what came or went, in its own class and the more urgent ones. */
+  #follow({ shares, holdings }: Tenant, share: Share, change: 1 | -1): void {
+    for (const [rank, holding] of holdings.slice(0, rankOf(share) + 1).entries()) {
+      const order = this.#orders[rank];
+      if (holding.count === 0) order?.add(holding);
+      holding.count += change;
+      holding.last = shares.last(rank);
+      if (holding.count === 0) order?.remove(holding);
+      else order?.update(holding);
+    }
   }
 }
 
-function largestFirst(): IndexedHeap<Share> {
-  return new IndexedHeap((left, right) => isBefore(right.key, left.key));
+/** Shares by class and key. */
+class ByClass {
+  readonly #heaps = CLASSES.map(() => new Heap<Node>((left, right) => isBefore(right.share.key, left.share.key)));
+
+  add(share: Share): Node {
+    const node = { share, position: 0 };
+    this.#heaps[rankOf(share)]?.add(node);
+    return node;
+  }
+
+  remove(node: Node): void {
+    this.#heaps[rankOf(node.share)]?.remove(node);
+  }
+
+  /** The largest key in the class of this rank and the more patient ones. */
+  last(rank: number): Share | undefined {
+    let last: Share | undefined;
+    for (const { first } of this.#heaps.slice(rank)) {
+      if (first !== undefined && (last === undefined || isBefore(last.key, first.share.key))) last = first.share;
+    }
+    return last;
+  }
 }
 
-function isAfter(left: Share | undefined, right: Share | undefined): boolean {
-  return left !== undefined && right !== undefined && isBefore(right.key, left.key);
+function createTenant(): Tenant {
+  return { shares: new ByClass(), holdings: CLASSES.map(() => ({ count: 0, last: undefined, position: 0 })) };
+}
+
+/** Of those who hold as much, whoever has the largest key comes first. */
+function holdsMore(left: Holding, right: Holding): boolean {
+  if (left.count !== right.count) return left.count > right.count;
+  return left.last !== undefined && right.last !== undefined && isBefore(right.last.key, left.last.key);
+}
+
+/** Past the last class for nothing. */
+function rankOf(share: Share | undefined): number {
+  return share === undefined ? CLASSES.length : CLASSES.indexOf(share.key.priority);
 }

@@ -15,8 +15,11 @@ export interface ParsedLedgerQuery {
   readonly tag: { readonly name: string; readonly value: string | undefined } | undefined;
 }
 
-/** What a query looks at in an entry or in a daily total. */
-export type LedgerLabels = Pick<LedgerEntry, 'provider' | 'model' | 'tenant' | 'tags'>;
+/** What costs are told apart by. */
+export type LedgerNames = Pick<LedgerEntry, 'provider' | 'model' | 'tenant'>;
+
+/** What a query looks at in an entry or in a daily total, besides time. */
+export type LedgerLabels = LedgerNames & Pick<LedgerEntry, 'tags'>;
 
 /**
  * Parses a query.
@@ -42,12 +45,31 @@ export function isInRange(atMs: number, { sinceMs, untilMs }: ParsedLedgerQuery)
 
 /** Whether provider, model, tenant and tags are what is asked for. */
 export function hasLabels(labels: LedgerLabels, query: ParsedLedgerQuery): boolean {
-  if (query.provider !== undefined && labels.provider !== query.provider) return false;
-  if (query.model !== undefined && labels.model !== query.model) return false;
-  if (query.tenant !== undefined && labels.tenant !== query.tenant) return false;
+  return hasNames(labels, query) && hasTag(labels.tags, query);
+}
+
+/** Whether provider, model and tenant are what is asked for. */
+export function hasNames(names: LedgerNames, query: ParsedLedgerQuery): boolean {
+  if (query.provider !== undefined && names.provider !== query.provider) return false;
+  if (query.model !== undefined && names.model !== query.model) return false;
+  return query.tenant === undefined || names.tenant === query.tenant;
+}
+
+/** Whether the tags are what is asked for. */
+export function hasTag(tags: LedgerEntry['tags'], query: ParsedLedgerQuery): boolean {
   if (query.tag === undefined) return true;
   const { name, value } = query.tag;
-  return Object.hasOwn(labels.tags, name) && (value === undefined || labels.tags[name] === value);
+  return Object.hasOwn(tags, name) && (value === undefined || tags[name] === value);
+}
+
+/** When the newest of some entries was: what is old is judged by it while nobody asks. */
+export function newestOf(entries: readonly LedgerEntry[]): number {
+  return entries.reduce((newestAt, { at }) => Math.max(newestAt, at), Number.NEGATIVE_INFINITY);
+}
+
+/** Tags as one text, the same for the same tags in any order. */
+export function canonicalTags(tags: LedgerEntry['tags']): string {
+  return JSON.stringify(Object.entries(tags).toSorted(([left], [right]) => (left < right ? -1 : 1)));
 }
 
 /** The largest time a `Date` can hold. */

@@ -3,10 +3,10 @@
  * and carried into a bigint before they could lose a digit.
  */
 import type { LedgerEntry } from '../contract/records.ts';
-import type { Money } from '../contract/response.ts';
+import type { Money, Usage } from '../contract/response.ts';
 import type { CostSummary } from '../contract/state.ts';
 import { moneyOf } from '../policy/price.ts';
-import type { LedgerLabels } from './ledger-query.ts';
+import type { LedgerNames } from './ledger-query.ts';
 
 /** Whether an attempt was, or may have been, charged: it was answered, or used tokens, or cost something. */
 export function isBillable({ outcome, usage, costNanos }: LedgerEntry): boolean {
@@ -14,14 +14,25 @@ export function isBillable({ outcome, usage, costNanos }: LedgerEntry): boolean 
   return (usage.inputTokens ?? 0) > 0 || (usage.outputTokens ?? 0) > 0;
 }
 
-const TOKEN_KINDS = [
+/** What a ledger keeps of an entry: token counts are what a provider claims, and one that is no count is not known. */
+export function countable(entry: LedgerEntry): LedgerEntry {
+  const { usage, costNanos } = entry;
+  const counts = Object.entries(usage).filter(([, tokens]) => Number.isSafeInteger(tokens) && tokens >= 0);
+  return {
+    ...entry,
+    usage: Object.fromEntries(counts),
+    costNanos: Number.isSafeInteger(costNanos) ? costNanos : undefined,
+  };
+}
+
+export const TOKEN_KINDS = [
   'inputTokens',
   'outputTokens',
   'cachedInputTokens',
   'cacheWriteTokens',
   'reasoningTokens',
 ] as const;
-type TokenKind = (typeof TOKEN_KINDS)[number];
+export type TokenKind = (typeof TOKEN_KINDS)[number];
 
 /** An integer that grows past 2^53 without losing a digit. */
 export class ExactSum {
@@ -42,6 +53,19 @@ export class ExactSum {
   }
 }
 
+/** A total as plain values, as it travels and is stored. */
+export interface TotalSums {
+  readonly recordCount: number;
+  readonly unpricedCount: number;
+  readonly firstAt: number;
+  readonly lastAt: number;
+  readonly nanos: bigint;
+  readonly tokens: Readonly<Record<TokenKind, bigint>>;
+}
+
+/** What a total looks at in an entry. */
+export type CountedEntry = Pick<LedgerEntry, 'at' | 'costNanos'> & { readonly usage: Pick<Usage, TokenKind> };
+
 /** What a number of billable entries comes to. */
 export class LedgerTotal {
   recordCount = 0;
@@ -57,28 +81,41 @@ export class LedgerTotal {
     reasoningTokens: new ExactSum(),
   };
 
-  addEntry({ at, usage, costNanos }: LedgerEntry): void {
+  addEntry({ at, usage, costNanos }: CountedEntry): void {
     this.recordCount += 1;
     this.unpricedCount += costNanos === undefined ? 1 : 0;
     this.firstAt = Math.min(this.firstAt, at);
     this.lastAt = Math.max(this.lastAt, at);
     this.nanos.add(costNanos ?? 0);
-    for (const kind of TOKEN_KINDS) this.tokens[kind].add(countOf(usage[kind]));
+    for (const kind of TOKEN_KINDS) this.tokens[kind].add(usage[kind] ?? 0);
   }
 
-  addTotal(other: LedgerTotal): void {
+  addSums(other: TotalSums): void {
     this.recordCount += other.recordCount;
     this.unpricedCount += other.unpricedCount;
     this.firstAt = Math.min(this.firstAt, other.firstAt);
     this.lastAt = Math.max(this.lastAt, other.lastAt);
-    this.nanos.add(other.nanos.value);
-    for (const kind of TOKEN_KINDS) this.tokens[kind].add(other.tokens[kind].value);
+    this.nanos.add(other.nanos);
+    for (const kind of TOKEN_KINDS) this.tokens[kind].add(other.tokens[kind]);
   }
-}
 
-/** Token counts are what a provider claims; one that is no count is left out of the sums. */
-function countOf(tokens = 0): number {
-  return Number.isSafeInteger(tokens) ? Math.max(0, tokens) : 0;
+  sums(): TotalSums {
+    const { recordCount, unpricedCount, firstAt, lastAt, tokens } = this;
+    return {
+      recordCount,
+      unpricedCount,
+      firstAt,
+      lastAt,
+      nanos: this.nanos.value,
+      tokens: {
+        inputTokens: tokens.inputTokens.value,
+        outputTokens: tokens.outputTokens.value,
+        cachedInputTokens: tokens.cachedInputTokens.value,
+        cacheWriteTokens: tokens.cacheWriteTokens.value,
+        reasoningTokens: tokens.reasoningTokens.value,
+      },
+    };
+  }
 }
 
 /** Collects what a query matched and sums it up. */
@@ -89,14 +126,14 @@ export class SummaryBuilder {
   readonly #byTenant = new Map<string, ExactSum>();
   #pricedRequestCount = 0;
 
-  addEntry(entry: LedgerEntry): void {
+  addEntry(entry: LedgerNames & CountedEntry): void {
     this.#total.addEntry(entry);
     this.#addCost(entry, entry.costNanos);
   }
 
-  addTotal(labels: LedgerLabels, total: LedgerTotal): void {
-    this.#total.addTotal(total);
-    this.#addCost(labels, total.recordCount > total.unpricedCount ? total.nanos.value : undefined);
+  addTotal(names: LedgerNames, sums: TotalSums): void {
+    this.#total.addSums(sums);
+    this.#addCost(names, sums.recordCount > sums.unpricedCount ? sums.nanos : undefined);
   }
 
   /** Counts distinct requests of which something was priced: what the average is taken over. */
@@ -129,11 +166,11 @@ export class SummaryBuilder {
   }
 
   /** A name appears once something of it is priced; what is unpriced is not zero. */
-  #addCost(labels: LedgerLabels, nanos: number | bigint | undefined): void {
+  #addCost({ provider, model, tenant }: LedgerNames, nanos: number | bigint | undefined): void {
     if (nanos === undefined) return;
-    addTo(this.#byProvider, labels.provider, nanos);
-    addTo(this.#byModel, labels.model, nanos);
-    addTo(this.#byTenant, labels.tenant, nanos);
+    addTo(this.#byProvider, provider, nanos);
+    addTo(this.#byModel, model, nanos);
+    addTo(this.#byTenant, tenant, nanos);
   }
 }
 

@@ -97,8 +97,8 @@ export class MemoryBatches implements BatchStore {
     return pageOf(newest, ({ batchId }) => batchId, page);
   }
 
-  async listOpen(): Promise<readonly BatchRecord[]> {
-    return [...this.#batches.values()].flatMap(({ batch }) => (batch.finishedAt === undefined ? [batch] : []));
+  async recover(): Promise<readonly BatchRecord[]> {
+    return [];
   }
 
   async readLines(batchId: BatchId, index: number): Promise<WaitingLines | undefined> {
@@ -116,8 +116,7 @@ export class MemoryBatches implements BatchStore {
     this.#batches.set(batchId, { ...kept, batch: { ...kept.batch, entered: to } });
     for (const record of records) this.#options.records.insertEnded(record);
     const waiting = this.#waiting.get(batchId);
-    for (const { first, lines } of waiting?.values() ?? [])
-      if (first + lines.length <= to) waiting?.delete(first);
+    for (const { first, lines } of waiting?.values() ?? []) if (first + lines.length <= to) waiting?.delete(first);
     return true;
   }
 

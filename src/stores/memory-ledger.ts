@@ -7,8 +7,8 @@ import type { Ledger, LedgerEntry, LedgerQuery } from '../contract/records.ts';
 import type { RequestId } from '../contract/response.ts';
 import type { CostSummary } from '../contract/state.ts';
 import { DailyTotals } from './daily-totals.ts';
-import { hasLabels, isInRange, parseLedgerQuery } from './ledger-query.ts';
-import { isBillable, SummaryBuilder } from './ledger-totals.ts';
+import { hasLabels, isInRange, newestOf, parseLedgerQuery } from './ledger-query.ts';
+import { countable, isBillable, SummaryBuilder } from './ledger-totals.ts';
 
 const dayMs = 86_400_000;
 
@@ -30,7 +30,6 @@ export class MemoryLedger implements Ledger {
   readonly #folded = new Map<RequestId, Set<number>>();
   readonly #totals: DailyTotals;
   #entryCount = 0;
-  #newestAt = Number.NEGATIVE_INFINITY;
 
   constructor({ retainDays = 30, entriesMax = 50_000, groupsMax = 10_000 }: MemoryLedgerOptions = {}) {
     this.#retainMs = retainDays * dayMs;
@@ -39,8 +38,8 @@ export class MemoryLedger implements Ledger {
   }
 
   async append(entries: readonly LedgerEntry[]): Promise<void> {
-    for (const entry of entries) this.#append(entry);
-    this.#foldOld(this.#newestAt);
+    for (const entry of entries) this.#append(countable(entry));
+    this.#foldOld(newestOf(entries));
     while (this.#entryCount > this.#entriesMax) this.#foldOldestRequest();
   }
 
@@ -68,13 +67,12 @@ export class MemoryLedger implements Ledger {
   }
 
   #append(entry: LedgerEntry): void {
-    const { requestId, attempt, at } = entry;
+    const { requestId, attempt } = entry;
     const known = this.#requests.get(requestId);
     if (known?.some((other) => other.attempt === attempt) || this.#folded.get(requestId)?.has(attempt)) return;
     if (known === undefined) this.#requests.set(requestId, [entry]);
     else known.push(entry);
     this.#entryCount += 1;
-    this.#newestAt = Math.max(this.#newestAt, at);
   }
 
   /** Requests are kept in the order of their first entry, so the first one that is young enough ends the search. */

@@ -1,21 +1,12 @@
 /**
- * Notices to deliver in memory: gone with the process, as the results are that they tell of. When there are too many, the one
- * that has waited longest gives way, and whoever handed in `onDropped` is told.
+ * Notices to deliver in memory. A notice goes with the result that it tells of, so that there are never more of them than
+ * records: the store that settles adds it, and the store that forgets takes it away.
  */
 import type { Clock } from '../contract/clock.ts';
 import { steadyWall } from '../contract/clock.ts';
 import type { RequestId } from '../contract/response.ts';
 import type { SettlementNotice, WebhookDelivery, WebhookOutbox } from '../contract/storage.ts';
 import { IndexedHeap } from '../runtime/indexed-heap.ts';
-
-const DELIVERIES_MAX = 100_000;
-
-export interface MemoryOutboxOptions {
-  readonly clock: Clock;
-  /** Default 100,000. */
-  readonly deliveriesMax?: number;
-  readonly onDropped?: (dropped: WebhookDelivery) => void;
-}
 
 interface Waiting {
   readonly id: RequestId;
@@ -25,26 +16,17 @@ interface Waiting {
 }
 
 export class MemoryOutbox implements WebhookOutbox {
-  readonly #options: MemoryOutboxOptions;
   readonly #nowMs: () => number;
-  /** In the order they came. */
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #byDue = new IndexedHeap<Waiting>(isBefore);
   #sequence = 0;
 
-  constructor(options: MemoryOutboxOptions) {
-    this.#options = options;
-    this.#nowMs = steadyWall(options.clock);
+  constructor({ clock }: { readonly clock: Clock }) {
+    this.#nowMs = steadyWall(clock);
   }
 
   /** Notes a settlement, due at once. For the store that writes it, in the same turn. */
   add(requestId: RequestId, settlement: SettlementNotice, settledAt: number): void {
-    const { deliveriesMax = DELIVERIES_MAX, onDropped } = this.#options;
-    const oldest = this.#waiting.values().next().value;
-    if (oldest !== undefined && this.#waiting.size >= deliveriesMax) {
-      this.#forget(oldest.id);
-      onDropped?.(oldest.delivery);
-    }
     this.#sequence += 1;
     const delivery = { requestId, settlement: withoutAnswer(settlement), settledAt, tries: 0, dueAt: this.#nowMs() };
     this.#keep({ id: requestId, sequence: this.#sequence, delivery });
@@ -73,17 +55,18 @@ export class MemoryOutbox implements WebhookOutbox {
   }
 
   async remove(requestId: RequestId): Promise<void> {
-    this.#forget(requestId);
+    this.forget(requestId);
+  }
+
+  /** For the store: the result may not be read any more. */
+  forget(requestId: RequestId): void {
+    this.#waiting.delete(requestId);
+    this.#byDue.remove(requestId);
   }
 
   #keep(waiting: Waiting): void {
     this.#waiting.set(waiting.id, waiting);
     this.#byDue.add(waiting);
-  }
-
-  #forget(requestId: RequestId): void {
-    this.#waiting.delete(requestId);
-    this.#byDue.remove(requestId);
   }
 }
 

@@ -2,6 +2,7 @@
  * Request records in memory: bounded, gone with the process. Settled records stay readable for `resultTtlMs`; after that
  * their ids are remembered as expired for as long again, so that 410 can be told from 404.
  */
+import type { BatchId } from '../contract/batches.ts';
 import type { Clock } from '../contract/clock.ts';
 import {
   type Claim,
@@ -14,6 +15,7 @@ import {
   type Settlement,
 } from '../contract/records.ts';
 import type { AttemptReport, RequestId } from '../contract/response.ts';
+import type { LineRecords } from './memory-batches.ts';
 import type { MemoryOutbox } from './memory-outbox.ts';
 
 const RECORDS_MAX = 100_000;
@@ -27,7 +29,7 @@ export interface MemoryStoreOptions {
   readonly recordsMax?: number;
 }
 
-export class MemoryStore implements RequestStore {
+export class MemoryStore implements RequestStore, LineRecords {
   readonly isDurable = false;
   /** Whatever is kept here is in memory anyway. */
   readonly parked = 0;
@@ -40,6 +42,8 @@ export class MemoryStore implements RequestStore {
   /** Expired ids with the monotonic moment they are forgotten. */
   readonly #expired = new Map<RequestId, number>();
   readonly #keys = new Map<string, RequestId>();
+  /** Requests of batches, by line. */
+  readonly #lines = new Map<BatchId, RequestId[]>();
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options;
@@ -56,7 +60,7 @@ export class MemoryStore implements RequestStore {
     if (known !== undefined)
       return { kind: known.requestHash === record.requestHash ? 'known' : 'conflict', requestId: known.requestId };
     if (this.#records.size >= this.#recordsMax && !this.#makeRoom()) return { kind: 'full' };
-    this.#records.set(record.requestId, record);
+    this.#keep(record);
     this.#fences.set(record.requestId, FIRST_FENCE);
     if (key !== undefined) this.#keys.set(key, record.requestId);
     return { kind: 'inserted' };
@@ -70,6 +74,10 @@ export class MemoryStore implements RequestStore {
   }
 
   async listParked(): Promise<readonly RequestRecord[]> {
+    return [];
+  }
+
+  async listOverdue(): Promise<readonly RequestRecord[]> {
     return [];
   }
 
@@ -108,6 +116,8 @@ export class MemoryStore implements RequestStore {
     }));
     if (!isChanged) return false;
     this.#fences.delete(requestId);
+    // The lines of a batch expire with it, and end by the thousand: whoever waits for them waits for the batch.
+    if (this.#records.get(requestId)?.batch !== undefined) return true;
     this.#settled.set(requestId, this.#options.clock.nowMs() + this.#options.resultTtlMs);
     this.#options.outbox?.add(requestId, settlement, settledAt);
     return true;
@@ -123,6 +133,34 @@ export class MemoryStore implements RequestStore {
     this.#settled.clear();
     this.#expired.clear();
     this.#keys.clear();
+    this.#lines.clear();
+  }
+
+  linesOf(batchId: BatchId): readonly RequestId[] {
+    return this.#lines.get(batchId) ?? [];
+  }
+
+  peek(requestId: RequestId): RequestRecord | undefined {
+    return this.#records.get(requestId);
+  }
+
+  insertEnded(record: RequestRecord): void {
+    this.#keep(record);
+  }
+
+  expireLines(batchId: BatchId): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const requestId of this.linesOf(batchId)) this.#forgetResult(requestId, nowMs);
+    this.#lines.delete(batchId);
+  }
+
+  #keep(record: RequestRecord): void {
+    const { requestId, batch } = record;
+    this.#records.set(requestId, record);
+    if (batch === undefined) return;
+    const lines = this.#lines.get(batch.batchId) ?? [];
+    lines[batch.index] = requestId;
+    this.#lines.set(batch.batchId, lines);
   }
 
   get #recordsMax(): number {
@@ -162,6 +200,7 @@ export class MemoryStore implements RequestStore {
     const record = this.#records.get(requestId);
     this.#records.delete(requestId);
     this.#settled.delete(requestId);
+    this.#options.outbox?.forget(requestId);
     const key = record === undefined ? undefined : idempotencyKeyOf(record);
     if (key !== undefined && this.#keys.get(key) === requestId) this.#keys.delete(key);
     this.#expired.set(requestId, expiresAtMs + this.#options.resultTtlMs);

@@ -30,6 +30,7 @@ const LINES: Partial<Record<EventName, readonly [Level, string]>> = {
   'webhook.failed': ['error', 'webhook given up: its receiver has to ask for the result'],
   'batch.created': ['info', 'batch taken in'],
   'batch.finished': ['info', 'batch finished'],
+  'service.recovered': ['info', 'recovered'],
   'service.draining': ['info', 'draining'],
   'service.failed': ['fatal', 'service failed: its supervisor gave up'],
   'listener.failed': ['error', 'a listener threw'],

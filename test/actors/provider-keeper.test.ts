@@ -72,7 +72,6 @@ describe('a process that is killed leaves', () => {
     first.permit();
     await first.clock.settle();
     const second = disk.boot();
-    await second.clock.advance(1);
     expect(second.permit().isProbe).toBe(true);
     expect(second.claim()).toMatchObject({ kind: 'refused', admission: { reason: 'probing' } });
   });

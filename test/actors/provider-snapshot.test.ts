@@ -120,17 +120,20 @@ describe('an open breaker', () => {
     });
   });
 
-  test('that is due meanwhile is due at once', () => {
+  test('that is due meanwhile admits a probe at once', () => {
     const { memory } = revive(stored(opened(90_000)), { afterMs: YEAR_MS });
-    expect([memory.breaker, memory.openUntilMs]).toEqual(['open', REBORN_MS]);
+    expect(admissionOf(memory, 'm', REBORN_MS)).toMatchObject({ kind: 'ready', isForProbe: true });
+    const { memory: justNow } = revive(stored(opened(90_000)), { afterMs: 90_000 });
+    expect(justNow.breaker).toBe('halfOpen');
   });
 
-  test('that was half-open is open and due at once, whatever its deadline and its probe were', () => {
+  test('that was half-open admits another probe at once, whatever its deadline and its probe were', () => {
     const halfOpen = beginHalfOpen(opened(90_000), true);
     const probing = { ...halfOpen, halfOpenSuccesses: 1, probe: { permitId: 4, leaseUntilMs: NOW_MS + 17_000 } };
     const { memory } = revive(stored(probing));
-    expect(memory).toMatchObject({ breaker: 'open', openUntilMs: REBORN_MS, openingsInRow: 3, halfOpenSuccesses: 0 });
-    expect([memory.isForcedProbeUsed, memory.probe]).toEqual([true, undefined]);
+    expect(memory).toMatchObject({ breaker: 'halfOpen', openUntilMs: REBORN_MS, openingsInRow: 3 });
+    expect([memory.isForcedProbeUsed, memory.probe, memory.halfOpenSuccesses]).toEqual([true, undefined, 0]);
+    expect(admissionOf(memory, 'm', REBORN_MS)).toMatchObject({ kind: 'ready', isForProbe: true });
   });
 
   test('opens for as long as if the process had lived on when its next probe fails', () => {
@@ -198,7 +201,7 @@ describe('a key', () => {
       kind: 'ready',
     });
     const past = withKey({ heldUntilMs: NOW_MS, blocked: 'quota-exhausted', blockedUntilMs: NOW_MS });
-    expect(stored(past)).toEqual(stored(fresh));
+    expect(stored({ ...past, quarantine: { gone: NOW_MS } })).toEqual(stored(fresh));
   });
 
   test('is known by what it is and not by its name or its place', () => {
@@ -406,6 +409,7 @@ describe('what is not understood', () => {
     const quarantine = Array.from({ length: 900 }, () => ({ model: CANARY_KEY, until: CANARY_KEY }));
     const { problem } = revive({ ...whole(), quarantine });
     expect(problem).toMatch(/^expected quarantine\[0\].*; and 895 more$/);
+    expect(problem?.match(/expected/g)).toHaveLength(5);
     expect(problem).not.toContain('canary');
   });
 
@@ -430,7 +434,7 @@ describe('what is not understood', () => {
         let state = whole();
         for (const [path, value] of changes) state = put(state, path, value);
         const { memory } = revive(state, { isReturning });
-        expect(memory.breaker).not.toBe('halfOpen');
+        expect(memory.probe).toBeUndefined();
         if (memory.breaker === 'open') {
           expect(memory.openUntilMs - REBORN_MS).toBeGreaterThanOrEqual(0);
           expect(memory.openUntilMs - REBORN_MS).toBeLessThanOrEqual(OPEN_MAX_MS);

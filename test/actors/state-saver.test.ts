@@ -168,9 +168,9 @@ describe('while a save is under way', () => {
     rig.answer = 'wait';
     rig.change('now');
     await rig.clock.advance(3_000);
-    rig.change('now');
     rig.change('soon');
     rig.change('now');
+    rig.change('soon');
     await rig.clock.advance(3_000);
     expect(rig.moments).toEqual([[1, 0]]);
     rig.saves[0]!.succeed();
@@ -301,6 +301,8 @@ describe('closing', () => {
     rig.change('soon');
     await rig.saver.close();
     expect([rig.stored, rig.clock.pendingTimers]).toEqual([1, 0]);
+    rig.change('soon');
+    expect(rig.clock.pendingTimers).toBe(0);
     rig.change('now');
     await rig.clock.advance(5_000);
     expect(rig.saves.length).toBe(1);
@@ -319,6 +321,17 @@ describe('closing', () => {
     rig.saves[0]!.succeed();
     await closed;
     expect([rig.stored, rig.overlaps, rig.clock.pendingTimers]).toEqual([2, 0, 0]);
+  });
+
+  test('in the turn of a change saves it once', async () => {
+    const rig = new SaverRig();
+    rig.answer = 'wait';
+    rig.change('now');
+    const closed = rig.saver.close();
+    await rig.clock.settle();
+    rig.saves[0]!.succeed();
+    await closed;
+    expect([rig.stored, rig.saves.length, rig.overlaps]).toEqual([1, 1, 0]);
   });
 
   test.each<[string, 'fail' | 'wait', number]>([

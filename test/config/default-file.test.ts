@@ -13,9 +13,9 @@ const path = fileURLToPath(new URL('../../config/switchgear.yaml', import.meta.u
 const text = readFileSync(path, 'utf8');
 
 /** Refused in this version, so it would be wrong to show them. */
-const REFUSED = ['tenants', 'store.path'];
+const REFUSED = ['tenants'];
 /** Values that the file sets although the schema has no default, or another one: what each of them is for is in its comment. */
-const CHOSEN = ['defaults.model', 'models', 'providers'];
+const CHOSEN = ['defaults.model', 'models', 'providers', 'store.kind'];
 const CHOSEN_OF_PROVIDER = ['enabled', 'adapter', 'apiKey', 'baseURL', 'models'];
 
 /** What is inside defaults, prefaults, refinements and the like. */

@@ -160,6 +160,9 @@ describe('a secret', () => {
     });
     expect(problems.length).toBeGreaterThan(1);
     expect(JSON.stringify(problems)).not.toContain('BwcHBwcHBwc');
+    const others = problemsOf({ url: URL_OF_RECEIVER, secret: [CANARY], [CANARY]: 1 });
+    expect(others).toHaveLength(2);
+    expect(JSON.stringify(others)).not.toContain('canary');
   });
 });
 

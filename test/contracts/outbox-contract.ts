@@ -3,15 +3,16 @@
  * a virtual clock, together with the store whose settlements it notes.
  */
 import { describe, expect, test } from 'vitest';
-import { FIRST_FENCE, type RequestStore } from '../../src/contract/records.ts';
+import { FIRST_FENCE, type RequestRecord, type RequestStore } from '../../src/contract/records.ts';
 import type { WebhookOutbox } from '../../src/contract/storage.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-import { createRecord, failedSettlement } from './store-contract.ts';
+import { createRecord, failedSettlement } from '../support/request-records.ts';
+import { RESULT_TTL_MS } from '../support/store-file.ts';
 
 export interface OutboxSubject {
   readonly requests: RequestStore;
   readonly outbox: WebhookOutbox;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export type OpenOutbox = (clock: VirtualClock) => Promise<OutboxSubject>;
@@ -19,13 +20,14 @@ export type OpenOutbox = (clock: VirtualClock) => Promise<OutboxSubject>;
 interface World {
   readonly clock: VirtualClock;
   readonly outbox: WebhookOutbox;
+  readonly requests: RequestStore;
   readonly nowMs: () => number;
   /** Writes the end of a request that was inserted. */
-  end(requestId: string): Promise<boolean>;
+  readonly end: (requestId: string) => Promise<boolean>;
   /** Inserts a request and writes its end. */
-  settle(requestId: string): Promise<void>;
+  readonly settle: (requestId: string, changes?: Partial<RequestRecord>) => Promise<void>;
   /** Ids of what is due, in order. */
-  due(max?: number): Promise<readonly string[]>;
+  readonly due: (max?: number) => Promise<readonly string[]>;
 }
 
 /** Runs the contract against the outboxes that `open` opens. */
@@ -36,14 +38,14 @@ export function describeOutboxContract(name: string, open: OpenOutbox): void {
     const nowMs = (): number => clock.wallMs();
     const end = (requestId: string): Promise<boolean> =>
       requests.settle({ requestId, fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
-    const settle = async (requestId: string): Promise<void> => {
-      await requests.insert(createRecord(requestId), 'memory');
+    const settle = async (requestId: string, changes: Partial<RequestRecord> = {}): Promise<void> => {
+      await requests.insert(createRecord(requestId, changes), 'memory');
       expect(await end(requestId)).toBe(true);
     };
     const due = async (max = 10): Promise<readonly string[]> =>
       (await outbox.due(nowMs(), max)).map(({ requestId }) => requestId);
     try {
-      await body({ clock, outbox, nowMs, end, settle, due });
+      await body({ clock, requests, outbox, nowMs, end, settle, due });
     } finally {
       await close();
     }
@@ -79,6 +81,12 @@ export function describeOutboxContract(name: string, open: OpenOutbox): void {
         expect(await due()).toEqual(['req_1']);
         await outbox.remove('req_1');
         expect(await end('req_1')).toBe(false);
+        expect(await due()).toEqual([]);
+      }));
+
+    test('has no notice of a line of a batch', () =>
+      within(async ({ settle, due }) => {
+        await settle('req_1', { batch: { batchId: 'batch_1', index: 0, customId: undefined } });
         expect(await due()).toEqual([]);
       }));
 
@@ -135,6 +143,18 @@ export function describeOutboxContract(name: string, open: OpenOutbox): void {
         await clock.advance(3_000);
         await settle('req_later');
         expect(await due()).toEqual(['req_earlier', 'req_old', 'req_later']);
+      }));
+
+    test('forgets a notice soon after its result has expired: there is nothing left to come for', () =>
+      within(async ({ clock, requests, outbox, settle, due }) => {
+        await settle('req_1');
+        await clock.advance(RESULT_TTL_MS - 1);
+        expect(await due()).toEqual(['req_1']);
+        // Soon: a store may look now and then only.
+        await clock.advance(60_000);
+        expect(await requests.load('req_1')).toMatchObject({ kind: 'expired' });
+        expect(await due()).toEqual([]);
+        expect(await outbox.nextDueAt()).toBeUndefined();
       }));
 
     test('takes no notice of an id that it does not have', () =>

@@ -163,6 +163,7 @@ test('header values', LONG, async () => {
     'x-switchgear-priority',
     'x-switchgear-timeout-ms',
     'x-switchgear-delivery',
+    'x-switchgear-recovery',
     'x-switchgear-tenant',
     'x-switchgear-fallbacks',
     'idempotency-key',

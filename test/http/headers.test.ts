@@ -12,6 +12,7 @@ describe.each(['/v1/chat/completions', '/v1/messages'])('on POST %s', (path) => 
       'x-switchgear-priority': 'high',
       'x-switchgear-timeout-ms': '1500',
       'x-switchgear-delivery': 'whole',
+      'x-switchgear-recovery': 'atMostOnce',
       'x-switchgear-tenant': 'acme',
       'x-switchgear-fallbacks': 'openai/gpt-4.1 , vendor/a/b',
     };
@@ -20,6 +21,7 @@ describe.each(['/v1/chat/completions', '/v1/messages'])('on POST %s', (path) => 
       priority: 'high',
       timeoutMs: 1_500,
       delivery: 'whole',
+      recovery: 'atMostOnce',
       tenant: 'acme',
       fallbacks: ['openai/gpt-4.1', 'vendor/a/b'],
       signal: expect.any(AbortSignal),
@@ -41,6 +43,7 @@ describe.each(['/v1/chat/completions', '/v1/messages'])('on POST %s', (path) => 
     ['x-switchgear-timeout-ms', ''],
     ['x-switchgear-delivery', 'restart'],
     ['x-switchgear-delivery', 'LIVE'],
+    ['x-switchgear-recovery', 'atleastonce'],
     ['x-switchgear-tenant', ''],
     ['x-switchgear-tenant', 'a b'],
     ['x-switchgear-tenant', 'x'.repeat(129)],

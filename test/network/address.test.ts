@@ -95,7 +95,7 @@ describe('addresses', () => {
   test('a name that resolves to nothing is refused', async () => {
     const resolve: Resolve = (_name, _options, callback) => callback(null, []);
     const lookup = createGuardedLookup({ resolve, permitsLocalhost: false });
-    expect(await new Promise((given) => void lookup('void.example', {}, given))).toBeInstanceOf(AddressRefusedError);
+    expect(await new Promise((given) => lookup('void.example', {}, given))).toBeInstanceOf(AddressRefusedError);
   });
 
   test.each([

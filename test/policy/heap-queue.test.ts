@@ -15,7 +15,7 @@ interface Entry {
 
 const createEntry = (keyMs: number, sequence: number): Entry => {
   const id = `request-${sequence}`;
-  return { id, key: { keyMs, sequence }, run: async () => id };
+  return { id, key: { priority: 'normal', tenant: 'a', keyMs, sequence }, run: async () => id };
 };
 
 const enqueue = (queue: HeapQueue, entry: Entry): void => {
@@ -46,8 +46,8 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 150, size: 'max' },
 );
 
-describe('the heap of a lane', () => {
-  test('gives what a sorted list gives, however entering, leaving and removing are mixed', async () => {
+describe('the queue of a lane', () => {
+  test('gives what a sorted list gives while one tenant uses it, however entering, leaving and removing are mixed', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (sequence) => {
         const queue = new HeapQueue();
@@ -100,7 +100,7 @@ describe('the heap of a lane', () => {
 
   test.each<[string, Partial<LaneAddOptions> | undefined]>([
     ['neither id nor key', undefined],
-    ['no id', { key: { keyMs: 0, sequence: 0 } }],
+    ['no id', { key: createEntry(0, 0).key }],
     ['no key', { id: 'request-0' }],
   ])('refuses a task with %s, and keeps nothing of it', (_name, options) => {
     const queue = new HeapQueue();
@@ -125,5 +125,21 @@ describe('the heap of a lane', () => {
     expect(queue.size).toBe(0);
     // Some 0.3 s on a quiet machine, and 10 s if a removal were O(n).
     expect(performance.now() - startedAtMs).toBeLessThan(5_000);
+  });
+
+  test('says who is next, and gives a turn back to the tenant whose task did not need its slot', async () => {
+    const queue = new HeapQueue();
+    const entries = ['a', 'b', 'a', 'b'].map((tenant, sequence) => {
+      const entry = createEntry(sequence, sequence);
+      return { ...entry, key: { ...entry.key, tenant } };
+    });
+    for (const entry of entries) enqueue(queue, entry);
+    expect(queue.nextId).toBe('request-0');
+    await queue.dequeue()?.();
+    expect(queue.nextId).toBe('request-1');
+    queue.giveBack('request-0');
+    expect(queue.nextId).toBe('request-2');
+    expect(await drain(queue)).toEqual(['request-2', 'request-1', 'request-3']);
+    expect(queue.nextId).toBeUndefined();
   });
 });

@@ -10,6 +10,7 @@ import { propertyRuns } from '../support/properties.ts';
 
 interface Waiting {
   readonly priority: Priority;
+  readonly tenant: string;
   readonly submittedAtMs: number;
   readonly sequence: number;
 }
@@ -27,8 +28,13 @@ function mayPass(leaving: Waiting, waiting: Waiting): boolean {
   return aheadMs > 0 || (aheadMs === 0 && leaving.sequence < waiting.sequence);
 }
 
+/** As `mayPass`, where tenants take turns: only those who may be passed for a limited time are protected from all others. */
+function mayPassAnother(leaving: Waiting, waiting: Waiting): boolean {
+  return LEAD_MS[waiting.priority][leaving.priority] <= 0 || mayPass(leaving, waiting);
+}
+
 type Step =
-  | { readonly type: 'submit'; readonly priority: Priority }
+  | { readonly type: 'submit'; readonly priority: Priority; readonly tenant: string }
   | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'dequeue' }
   | { readonly type: 'cancel'; readonly pick: number }
@@ -36,40 +42,54 @@ type Step =
   | { readonly type: 'return'; readonly pick: number };
 
 const priorities = fc.constantFrom<Priority>('high', 'normal', 'low');
-const steps: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    { weight: 8, arbitrary: fc.record({ type: fc.constant('submit' as const), priority: priorities }) },
-    {
-      weight: 4,
-      arbitrary: fc.record({
-        type: fc.constant('wait' as const),
-        // The differences between classes and a millisecond on either side of them decide.
-        ms: fc.oneof(
-          fc.constantFrom(1, 29_999, 30_000, 30_001, 569_999, 570_000, 570_001, 599_999, 600_000, 600_001),
-          fc.nat(700_000),
-        ),
-      }),
-    },
-    { weight: 3, arbitrary: fc.constant<Step>({ type: 'dequeue' }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('cancel' as const), pick: fc.nat() }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('return' as const), pick: fc.nat() }) },
-  ),
-  { maxLength: 80, size: 'max' },
-);
+const stepsOf = (...tenants: readonly string[]): fc.Arbitrary<Step[]> =>
+  fc.array(
+    fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          type: fc.constant('submit' as const),
+          priority: priorities,
+          tenant: fc.constantFrom(...tenants),
+        }),
+      },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          type: fc.constant('wait' as const),
+          // The differences between classes and a millisecond on either side of them decide.
+          ms: fc.oneof(
+            fc.constantFrom(1, 29_999, 30_000, 30_001, 569_999, 570_000, 570_001, 599_999, 600_000, 600_001),
+            fc.nat(700_000),
+          ),
+        }),
+      },
+      { weight: 3, arbitrary: fc.constant<Step>({ type: 'dequeue' }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('cancel' as const), pick: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('return' as const), pick: fc.nat() }) },
+    ),
+    { maxLength: 80, size: 'max' },
+  );
 
 /** The heap of a lane, and everybody in it as a plain list in the order of submission. */
 class Line {
   readonly queue = new HeapQueue();
   waiting: Waiting[] = [];
   readonly #runs = new Map<() => Promise<unknown>, Waiting>();
+  readonly #mayPass: typeof mayPass;
   #nowMs = 0;
   #sequence = 0;
+
+  constructor(mayLeave: typeof mayPass) {
+    this.#mayPass = mayLeave;
+  }
 
   apply(step: Step): void {
     const picked = 'pick' in step ? this.waiting[step.pick % Math.max(1, this.waiting.length)] : undefined;
     switch (step.type) {
       case 'submit': {
-        const submitted = { priority: step.priority, submittedAtMs: this.#nowMs, sequence: this.#sequence++ };
+        const { priority, tenant } = step;
+        const submitted = { priority, tenant, submittedAtMs: this.#nowMs, sequence: this.#sequence++ };
         this.waiting.push(submitted);
         this.#enqueue(submitted);
         break;
@@ -102,7 +122,7 @@ class Line {
     assert.ok(this.waiting.includes(leaving), 'whoever leaves was waiting');
     this.waiting = this.waiting.filter((each) => each !== leaving);
     assert.deepEqual(
-      this.waiting.filter((staying) => !mayPass(leaving, staying)),
+      this.waiting.filter((staying) => !this.#mayPass(leaving, staying)),
       [],
     );
   }
@@ -110,21 +130,33 @@ class Line {
   #enqueue(waiting: Waiting): void {
     const run = async () => undefined;
     this.#runs.set(run, waiting);
-    const key = queueKey(waiting.priority, waiting.submittedAtMs, waiting.sequence);
+    const key = queueKey({ ...waiting, enqueuedAtMs: waiting.submittedAtMs });
     this.queue.enqueue(run, { id: `${waiting.sequence}`, key });
   }
 }
 
+function lives(line: Line, sequence: readonly Step[]): void {
+  for (const step of sequence) line.apply(step);
+  while (line.waiting.length > 0) line.dequeue();
+  expect(line.queue.dequeue()).toBeUndefined();
+}
+
 describe('a line of requests', () => {
-  test('lets high pass low for 600 s and normal for 30 s, normal pass low for 570 s, and nobody else pass anybody', () => {
+  test('of one tenant lets high pass low for 600 s and normal for 30 s, normal pass low for 570 s, and nobody else pass anybody', () => {
     fc.assert(
-      fc.property(steps, (sequence) => {
-        const line = new Line();
-        for (const step of sequence) line.apply(step);
-        while (line.waiting.length > 0) line.dequeue();
-        expect(line.queue.dequeue()).toBeUndefined();
+      fc.property(stepsOf('a'), (sequence) => {
+        lives(new Line(mayPass), sequence);
       }),
-      propertyRuns(1_000),
+      propertyRuns(4_000),
+    );
+  });
+
+  test('of many tenants lets high pass low for 600 s and normal for 30 s, and normal pass low for 570 s, whosever they are', () => {
+    fc.assert(
+      fc.property(stepsOf('a', 'b', 'c', 'd'), (sequence) => {
+        lives(new Line(mayPassAnother), sequence);
+      }),
+      propertyRuns(6_000),
     );
   });
 
@@ -132,15 +164,23 @@ describe('a line of requests', () => {
     ['high', 'low', 600_000],
     ['high', 'normal', 30_000],
     ['normal', 'low', 570_000],
-  ])('%s that comes %s is waiting for less than %d ms goes first, and no later one does', (later, earlier, leadMs) => {
-    const firstOf = (gapMs: number) => {
-      const line = new Line();
-      line.apply({ type: 'submit', priority: earlier });
-      line.apply({ type: 'wait', ms: gapMs });
-      line.apply({ type: 'submit', priority: later });
-      line.dequeue();
-      return line.waiting[0]?.priority === earlier ? later : earlier;
-    };
-    expect([leadMs - 1, leadMs, leadMs + 1].map(firstOf)).toEqual([later, earlier, earlier]);
-  });
+  ])(
+    '%s that comes when %s is waiting for less than %d ms goes first, and no later one does',
+    (later, earlier, leadMs) => {
+      const firstOf = (gapMs: number, tenant: string) => {
+        const line = new Line(mayPass);
+        line.apply({ type: 'submit', priority: earlier, tenant: 'a' });
+        line.apply({ type: 'wait', ms: gapMs });
+        line.apply({ type: 'submit', priority: later, tenant });
+        line.dequeue();
+        return line.waiting[0]?.priority === earlier ? later : earlier;
+      };
+      for (const tenant of ['a', 'b'])
+        expect([leadMs - 1, leadMs, leadMs + 1].map((gapMs) => firstOf(gapMs, tenant))).toEqual([
+          later,
+          earlier,
+          earlier,
+        ]);
+    },
+  );
 });

@@ -1,10 +1,17 @@
+import assert from 'node:assert/strict';
+
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+
+import { FIRST_FENCE } from '../../src/contract/records.ts';
+import type { Priority } from '../../src/contract/request.ts';
+import { type QueueKey, queueKey } from '../../src/policy/order.ts';
 import { OpenRequest, type OpenRequestInit } from '../../src/runtime/open-request.ts';
 import { OpenTable } from '../../src/runtime/open-table.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { propertyRuns } from '../support/properties.ts';
 
-function createOpen(clock: VirtualClock, requestId: string): OpenRequest {
+function createOpen(clock: VirtualClock, requestId: string, given: Partial<OpenRequestInit> = {}): OpenRequest {
   const init: OpenRequestInit = {
     requestId,
     mode: 'async',
@@ -17,8 +24,13 @@ function createOpen(clock: VirtualClock, requestId: string): OpenRequest {
     timeoutMs: 1_000,
     inputTokens: 0,
     isStored: true,
-    key: { keyMs: 0, sequence: 0 },
+    batch: undefined,
+    fence: FIRST_FENCE,
+    enqueuedAtMs: 0,
+    createdAt: clock.wallMs(),
+    key: queueKey({ priority: 'normal', tenant: 'default', enqueuedAtMs: 0, sequence: 0 }),
     sink: undefined,
+    ...given,
   };
   return new OpenRequest(init, clock);
 }
@@ -74,4 +86,210 @@ test('the first settlement and the first reason to stop win, and the deadline ti
   open.stop('deadline');
   open.stop('shutdown');
   expect(open.stopReason).toBe('deadline');
+});
+
+type Step =
+  | { readonly type: 'add'; readonly priority: Priority; readonly tenant: string; readonly mode: 'async' | 'sync' }
+  | { readonly type: 'wait'; readonly ms: number }
+  | { readonly type: 'queued' | 'running' | 'remove' | 'watch' | 'unwatch'; readonly pick: number }
+  | { readonly type: 'evict'; readonly priority: Priority; readonly tenant: string };
+
+const priorities = fc.constantFrom<Priority>('high', 'normal', 'low');
+
+const stepsFor = (...tenants: readonly string[]): fc.Arbitrary<Step[]> =>
+  fc.array(
+    fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          type: fc.constant('add' as const),
+          priority: priorities,
+          tenant: fc.constantFrom(...tenants),
+          mode: fc.constantFrom('async' as const, 'async' as const, 'async' as const, 'sync' as const),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 30_000, 590_000) }),
+      },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          type: fc.constantFrom(
+            'queued' as const,
+            'running' as const,
+            'remove' as const,
+            'watch' as const,
+            'unwatch' as const,
+          ),
+          pick: fc.nat(),
+        }),
+      },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          type: fc.constant('evict' as const),
+          priority: priorities,
+          tenant: fc.constantFrom(...tenants),
+        }),
+      },
+    ),
+    { maxLength: 80, size: 'max' },
+  );
+
+const PATIENCE: readonly Priority[] = ['high', 'normal', 'low'];
+
+const isLater = (left: QueueKey, right: QueueKey) =>
+  left.keyMs > right.keyMs || (left.keyMs === right.keyMs && left.sequence > right.sequence);
+
+const latest = (keys: readonly QueueKey[]): QueueKey | undefined =>
+  keys.find((key) => keys.every((other) => other === key || isLater(key, other)));
+
+const patienceOf = (key: QueueKey) => PATIENCE.indexOf(key.priority);
+
+/** Who of these has to give way, found by counting: `loser` says from which class. */
+function lastOf(keys: readonly QueueKey[], loser = latest(keys)): QueueKey | undefined {
+  if (loser === undefined) return undefined;
+  const counted = keys.filter((key) => patienceOf(key) >= patienceOf(loser));
+  const heldBy = (tenant: string) => counted.filter((key) => key.tenant === tenant);
+  const most = Math.max(...counted.map(({ tenant }) => heldBy(tenant).length));
+  const last = latest(counted.filter(({ tenant }) => heldBy(tenant).length === most));
+  const later = latest(
+    keys.filter((key) => last !== undefined && patienceOf(key) > patienceOf(last) && isLater(key, last)),
+  );
+  return later === undefined ? last : lastOf(keys, later);
+}
+
+/** A table, and a plain list of those in it. */
+class Tables {
+  readonly table = new OpenTable();
+  readonly opens: OpenRequest[] = [];
+  readonly #evicted = new Set<OpenRequest>();
+  readonly #watches = new Map<OpenRequest, (() => void)[]>();
+  readonly #clock = new VirtualClock();
+  #nowMs = 0;
+  #sequence = 0;
+
+  apply(step: Step): OpenRequest | undefined {
+    switch (step.type) {
+      case 'add':
+        this.add(step.priority, step.tenant, step.mode);
+        return undefined;
+      case 'wait':
+        this.#nowMs += step.ms;
+        return undefined;
+      case 'evict':
+        return this.evict(step.priority, step.tenant);
+      default: {
+        const picked = this.opens[step.pick % Math.max(1, this.opens.length)];
+        if (picked !== undefined) this.#change(picked, step.type);
+        return undefined;
+      }
+    }
+  }
+
+  add(priority: Priority, tenant: string, mode: 'async' | 'sync' = 'async'): OpenRequest {
+    const key = this.#key(priority, tenant);
+    const open = createOpen(this.#clock, `req_${key.sequence}`, { mode, priority, tenant, key });
+    this.opens.push(open);
+    this.table.add(open);
+    return open;
+  }
+
+  /** Makes room for one that comes now; also what counting says. */
+  evict(priority: Priority, tenant: string): OpenRequest | undefined {
+    const key = this.#key(priority, tenant);
+    const expected = lastOf([...this.unwatched().map(({ init }) => init.key), key]);
+    const evicted = this.table.evict(key);
+    assert.equal(evicted?.init.key ?? key, expected);
+    if (evicted !== undefined) this.#evicted.add(evicted);
+    return evicted;
+  }
+
+  /** Those that nobody waits on. */
+  unwatched(): readonly OpenRequest[] {
+    return this.opens.filter(
+      (open) =>
+        open.init.mode === 'async' &&
+        open.status === 'queued' &&
+        !this.#evicted.has(open) &&
+        (this.#watches.get(open) ?? []).length === 0,
+    );
+  }
+
+  get waiting(): number {
+    return this.opens.filter((open) => open.status === 'queued' && !this.#evicted.has(open)).length;
+  }
+
+  #key(priority: Priority, tenant: string): QueueKey {
+    return queueKey({ priority, tenant, enqueuedAtMs: this.#nowMs, sequence: this.#sequence++ });
+  }
+
+  #change(open: OpenRequest, change: 'queued' | 'running' | 'remove' | 'watch' | 'unwatch'): void {
+    const watches = this.#watches.get(open) ?? [];
+    this.#watches.set(open, watches);
+    switch (change) {
+      case 'queued':
+      case 'running':
+        this.table.mark(open, change);
+        break;
+      case 'remove':
+        this.opens.splice(this.opens.indexOf(open), 1);
+        this.table.remove(open);
+        break;
+      case 'watch':
+        watches.push(this.table.watch(open));
+        break;
+      case 'unwatch':
+        watches.pop()?.();
+    }
+  }
+}
+
+describe('when there is no room', () => {
+  test.each([
+    ['one tenant', ['a'], 2_000],
+    ['two tenants', ['a', 'b'], 4_000],
+    ['five tenants', ['a', 'b', 'c', 'd', 'e'], 4_000],
+  ] as const)('of %s the one gives way that counting finds, whatever happened before', (_, tenants, runs) => {
+    fc.assert(
+      fc.property(stepsFor(...tenants), (sequence) => {
+        const tables = new Tables();
+        for (const step of sequence) {
+          tables.apply(step);
+          assert.equal(tables.table.waiting, tables.waiting);
+        }
+      }),
+      propertyRuns(runs),
+    );
+  });
+
+  test('one tenant alone gives up its largest key, and whoever comes with a larger one is refused', () => {
+    fc.assert(
+      fc.property(stepsFor('a'), priorities, (sequence, priority) => {
+        const tables = new Tables();
+        for (const step of sequence) tables.apply(step);
+        const last = latest(tables.unwatched().map(({ init }) => init.key));
+        const evicted = tables.evict(priority, 'a');
+        if (evicted !== undefined) expect(evicted.init.key).toBe(last);
+      }),
+      propertyRuns(500),
+    );
+  });
+
+  test('nobody gives way to a more patient class, or while a more patient one is due later', () => {
+    fc.assert(
+      fc.property(stepsFor('a', 'b', 'c'), priorities, (sequence, priority) => {
+        const tables = new Tables();
+        for (const step of sequence) tables.apply(step);
+        const evicted = tables.evict(priority, 'b');
+        if (evicted === undefined) return;
+        const { key } = evicted.init;
+        expect(patienceOf(key)).toBeGreaterThanOrEqual(PATIENCE.indexOf(priority));
+        for (const { init } of tables.unwatched())
+          if (patienceOf(init.key) > patienceOf(key)) expect(isLater(init.key, key)).toBe(false);
+      }),
+      propertyRuns(2_000),
+    );
+  });
 });

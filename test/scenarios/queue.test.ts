@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Priority } from '../../src/contract/request.ts';
 import { answer, echo, fail, hang, tokens, finish } from '../support/scripted-provider.ts';
-import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
+import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection, type TestRuntime } from '../support/test-runtime.ts';
 
 const ONE_SLOT = { providers: { a: { concurrency: 1 } }, service: { timeoutMs: 7_200_000 } };
 
@@ -88,6 +88,120 @@ describe('the order of the queue', () => {
     const later = Array.from({ length: 5 }, (_, index) => runtime.service.completion(ask(`later ${index}`)));
     await runtime.run(Promise.all([first, ...later]));
     expect(provider.attempts.map((call) => call.prompt).indexOf('first', 1)).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('tenants', () => {
+  const promptsAt = (runtime: TestRuntime) => runtime.provider('a').attempts.map(({ prompt }) => prompt);
+  const range = (count: number, name: string) => Array.from({ length: count }, (_, index) => `${name} ${index}`);
+
+  /** Sends these for a tenant, in this order. */
+  const sendAll = (runtime: TestRuntime, tenant: string, prompts: readonly string[], priority: Priority = 'normal') =>
+    prompts.map((prompt) => runtime.service.completion(ask(prompt), { tenant, priority }));
+
+  test('take turns: what one has sent delays the first request of another by one turn', async () => {
+    await using runtime = await createTestRuntime(ONE_SLOT);
+    runtime.provider('a').always = echo(100);
+    const many = sendAll(runtime, 'many', range(200, 'many'));
+    await runtime.clock.advance(50);
+    const few = sendAll(runtime, 'few', range(2, 'few'));
+    const one = sendAll(runtime, 'one', range(1, 'one'));
+    await runtime.run(Promise.all([...few, ...one]));
+    expect(runtime.clock.nowMs()).toBe(700);
+    await runtime.run(Promise.all(many));
+    expect(promptsAt(runtime).slice(0, 8)).toEqual([
+      'many 0',
+      'many 1',
+      'few 0',
+      'one 0',
+      'many 2',
+      'few 1',
+      'many 3',
+      'many 4',
+    ]);
+    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
+  test('take turns also where they submit, stream and ask under several names of one provider', async () => {
+    await using runtime = await createTestRuntime({ ...ONE_SLOT, models: { alias: ['a/m'] } });
+    runtime.provider('a').always = echo(100);
+    const many = sendAll(runtime, 'many', range(50, 'many'));
+    const { service } = runtime;
+    await service.completionAsync(ask('few submitted', 'alias'), { tenant: 'few' });
+    const streamed = service.completionStream(ask('few streamed', 'a/m'), { tenant: 'few' });
+    const called = service.forTenant('few').completion(ask('few called'));
+    await runtime.run(Promise.all([streamed.response, called]));
+    expect(promptsAt(runtime).slice(0, 7)).toEqual([
+      'many 0',
+      'many 1',
+      'few submitted',
+      'many 2',
+      'few streamed',
+      'many 3',
+      'few called',
+    ]);
+    await runtime.run(Promise.all(many));
+  });
+
+  test('lose no turn to pacing: they go on taking turns while the lane stands still between any two requests', async () => {
+    await using runtime = await createTestRuntime({
+      providers: { a: { rateLimit: { requestsPerMinute: 20 } } },
+      service: { timeoutMs: 7_200_000 },
+    });
+    const many = sendAll(runtime, 'many', range(30, 'many'));
+    await runtime.clock.advance(10);
+    const sent = promptsAt(runtime).length;
+    const few = sendAll(runtime, 'few', range(8, 'few'));
+    await runtime.run(Promise.all([...many, ...few]));
+    const tenants = promptsAt(runtime)
+      .slice(sent)
+      .map((prompt) => prompt.split(' ')[0]);
+    expect(sent).toBeLessThan(5);
+    expect(tenants.slice(0, 16)).toEqual(Array.from({ length: 8 }, () => ['many', 'few']).flat());
+  });
+
+  test('lose no turn to a provider that throttles: whoever was refused goes first when it admits again', async () => {
+    await using runtime = await createTestRuntime(ONE_SLOT);
+    const provider = runtime.provider('a');
+    provider.plan(answer('fine', { afterMs: 100 }), fail('rate-limited', { retryAfterMs: 2_000 }));
+    provider.always = echo(100);
+    const many = sendAll(runtime, 'many', range(6, 'many'));
+    await runtime.clock.advance(10);
+    const few = sendAll(runtime, 'few', range(3, 'few'));
+    await runtime.run(Promise.all([...many, ...few]));
+    const tenants = promptsAt(runtime).map((prompt) => prompt.split(' ')[0]);
+    // The second attempt was refused upstream. It was sent, so that it was a turn, and takes another.
+    expect(promptsAt(runtime).slice(0, 2)).toEqual(['many 0', 'many 1']);
+    expect(tenants.slice(2, 8)).toEqual(['few', 'many', 'few', 'many', 'few', 'many']);
+  });
+
+  test('do not change what a class may wait: a low of one is overtaken by what others send within 600 s, and by nothing later', async () => {
+    const a = { concurrency: 1, timeouts: { unstreamedMs: 800_000 } };
+    await using runtime = await createTestRuntime({ ...ONE_SLOT, providers: { a } });
+    runtime.provider('a').plan(answer('blocker', { afterMs: 700_000 }));
+    const promises = sendAll(runtime, 'many', ['blocker']);
+    const at = async (seconds: number, tenant: string, priority: Priority) => {
+      await runtime.clock.advance(seconds * 1_000 - runtime.clock.nowMs());
+      promises.push(...sendAll(runtime, tenant, [`${tenant} ${priority} at ${seconds}`], priority));
+    };
+    await at(1, 'few', 'low');
+    await at(2, 'few', 'low');
+    for (const seconds of [580, 581, 582]) await at(seconds, 'many', 'high');
+    await at(600, 'other', 'high');
+    await at(602, 'many', 'high');
+    await at(603, 'other', 'high');
+    await runtime.run(Promise.all(promises));
+    expect(promptsAt(runtime).slice(1)).toEqual([
+      'many high at 580',
+      'other high at 600',
+      'many high at 581',
+      // The turn of the one at 603, which may not go before either.
+      'few low at 1',
+      'many high at 582',
+      'few low at 2',
+      'many high at 602',
+      'other high at 603',
+    ]);
   });
 });
 

@@ -1,48 +1,34 @@
-/** What is given up of folded entries when there are more totals than may be kept: seen through the ledger that folds. */
+/** What is given up of folded entries when there are more totals than may be kept: seen through the ledgers that fold. */
 import { describe, expect, test } from 'vitest';
-
 import type { LedgerEntry, LedgerQuery } from '../../src/contract/records.ts';
-import { MemoryLedger } from '../../src/stores/memory-ledger.ts';
+import { dayMs, ledgerEntries } from '../support/ledger-entries.ts';
+import { LEDGERS, type LedgerSubject } from '../support/ledger-subjects.ts';
 
-const dayMs = 86_400_000;
 const startMs = Date.UTC(2026, 0, 1);
+const laterMs = startMs + 400 * dayMs;
 const groupsMax = 8;
-
-/** A ledger that keeps no entry open, told one request for each of `entries`, oldest first. */
-async function foldedLedger(entries: readonly Partial<LedgerEntry>[]): Promise<MemoryLedger> {
-  const ledger = new MemoryLedger({ entriesMax: 0, groupsMax });
-  for (const [index, changes] of entries.entries()) {
-    const entry: LedgerEntry = {
-      at: startMs,
-      requestId: `req_${index}`,
-      attempt: 1,
-      provider: 'openai',
-      model: 'gpt-4.1',
-      tenant: 'default',
-      tags: {},
-      outcome: 'answered',
-      usage: { inputTokens: 1, outputTokens: 1 },
-      costNanos: 1_000,
-      isEstimate: false,
-      ...changes,
-    };
-    await ledger.append([entry]);
-  }
-  return ledger;
-}
 
 /** As many entries as make one total too many, half of which are old: the first five. */
 const nine = (make: (index: number) => Partial<LedgerEntry>) => Array.from({ length: 9 }, (_, index) => make(index));
-const countOf = async (ledger: MemoryLedger, query: LedgerQuery) =>
-  (await ledger.summary(query, startMs + 400 * dayMs)).recordCount;
+const countOf = async ({ ledger }: LedgerSubject, query: LedgerQuery) =>
+  (await ledger.summary(query, laterMs)).recordCount;
 
-describe('too many daily totals', () => {
+describe.each(LEDGERS)('too many daily totals in the %s ledger', (_name, open) => {
+  /** A ledger that has folded one request for each of `changes`, oldest first. */
+  const foldedLedger = async (changes: readonly Partial<LedgerEntry>[]): Promise<LedgerSubject> => {
+    const subject = open({ groupsMax });
+    for (const entry of ledgerEntries(changes.length, (index) => ({ at: startMs, ...changes[index] })))
+      await subject.ledger.append([entry]);
+    await subject.fold(laterMs);
+    return subject;
+  };
+
   test('are more than may be kept, not as many', async () => {
     const tagged = nine((index) => ({ tags: { [`tag-${index}`]: '' } }));
-    const full = await foldedLedger(tagged.slice(0, 8));
-    const tooFull = await foldedLedger(tagged);
-    const found = (ledger: MemoryLedger) =>
-      Promise.all(tagged.map((_, index) => countOf(ledger, { tag: `tag-${index}` })));
+    await using full = await foldedLedger(tagged.slice(0, 8));
+    await using tooFull = await foldedLedger(tagged);
+    const found = (subject: LedgerSubject) =>
+      Promise.all(tagged.map((_, index) => countOf(subject, { tag: `tag-${index}` })));
     expect(await found(full)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 0]);
     // The older half is made coarser, the younger one stays as it is.
     expect(await found(tooFull)).toEqual([0, 0, 0, 0, 0, 1, 1, 1, 1]);
@@ -51,13 +37,13 @@ describe('too many daily totals', () => {
 
   test('lose their tags alone when that leaves a quarter of the room, and else their tenants too', async () => {
     const tenantsOf = async (oldTenants: number) => {
-      const ledger = await foldedLedger(
+      await using subject = await foldedLedger(
         nine((index) => ({
           tags: { user: `${index}` },
           tenant: index < 5 ? `old-${index % oldTenants}` : 'young',
         })),
       );
-      return Object.keys((await ledger.summary({}, startMs)).costByTenant).toSorted();
+      return Object.keys((await subject.ledger.summary({}, startMs)).costByTenant).toSorted();
     };
     // Four young totals and two old ones are six of eight.
     expect(await tenantsOf(2)).toEqual(['old-0', 'old-1', 'young']);
@@ -65,24 +51,26 @@ describe('too many daily totals', () => {
   });
 
   test('become months when tags and tenants were not enough: a month counts when its last entry came', async () => {
-    const ledger = await foldedLedger(nine((index) => ({ at: startMs + index * dayMs })));
-    const since = (day: number) => countOf(ledger, { since: startMs + day * dayMs });
+    await using subject = await foldedLedger(nine((index) => ({ at: startMs + index * dayMs })));
+    const since = (day: number) => countOf(subject, { since: startMs + day * dayMs });
     expect(await Promise.all([0, 4, 5, 8, 9].map(since))).toEqual([9, 9, 4, 1, 0]);
-    expect((await ledger.summary({}, startMs)).costByModel).toEqual({ 'gpt-4.1': { usd: 9e-6, usdNanos: 9_000 } });
-    expect((await ledger.summary({}, startMs)).timeRange).toEqual({ start: startMs, end: startMs + 8 * dayMs });
+    expect((await subject.ledger.summary({}, startMs)).costByModel).toEqual({
+      'gpt-4.1': { usd: 9e-6, usdNanos: 9_000 },
+    });
+    expect((await subject.ledger.summary({}, startMs)).timeRange).toEqual({ start: startMs, end: startMs + 8 * dayMs });
   });
 
   test('of different months stay apart', async () => {
-    const ledger = await foldedLedger(nine((index) => ({ at: Date.UTC(2026, index, 15) })));
-    const since = (month: number) => countOf(ledger, { since: Date.UTC(2026, month, 1) });
+    await using subject = await foldedLedger(nine((index) => ({ at: Date.UTC(2026, index, 15) })));
+    const since = (month: number) => countOf(subject, { since: Date.UTC(2026, month, 1) });
     expect(await Promise.all([0, 1, 4, 8].map(since))).toEqual([9, 8, 5, 1]);
   });
 
   test('lose their models last, and their providers never', async () => {
-    const ledger = await foldedLedger(
+    await using subject = await foldedLedger(
       nine((index) => ({ model: `model-${index}`, provider: index % 2 === 0 ? 'openai' : 'anthropic' })),
     );
-    const summary = await ledger.summary({}, startMs);
+    const summary = await subject.ledger.summary({}, startMs);
     expect(Object.keys(summary.costByModel).toSorted()).toEqual([
       '(others)',
       'model-5',
@@ -105,15 +93,15 @@ describe('too many daily totals', () => {
     }));
     // The nine are one total, the free ones at most another: with six more the room is full.
     const others = Array.from({ length: 6 }, (_, index) => ({ tags: { c: `${index}` } }));
-    const ledger = await foldedLedger([...charged, ...free, ...others]);
-    expect([await countOf(ledger, { tag: 'a=1' }), await countOf(ledger, { tag: 'c' })]).toEqual([9, 6]);
+    await using subject = await foldedLedger([...charged, ...free, ...others]);
+    expect([await countOf(subject, { tag: 'a=1' }), await countOf(subject, { tag: 'c' })]).toEqual([9, 6]);
   });
 
   test('keep what is priced and what is not apart, however coarse they are', async () => {
-    const ledger = await foldedLedger(
+    await using subject = await foldedLedger(
       nine((index) => ({ tags: { user: `${index}` }, costNanos: index % 2 === 0 ? 1_000 : undefined })),
     );
-    expect(await ledger.summary({}, startMs)).toMatchObject({
+    expect(await subject.ledger.summary({}, startMs)).toMatchObject({
       recordCount: 9,
       unpricedCount: 4,
       totalCost: { usdNanos: 5_000 },

@@ -1,32 +1,32 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { SettlementNotice, WebhookDelivery } from '../../src/contract/storage.ts';
+import { FIRST_FENCE } from '../../src/contract/records.ts';
+import type { SettlementNotice } from '../../src/contract/storage.ts';
 import { MemoryOutbox } from '../../src/stores/memory-outbox.ts';
 import { MemoryStore } from '../../src/stores/memory.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { describeOutboxContract } from '../contracts/outbox-contract.ts';
+import { createRecord, failedSettlement } from '../support/request-records.ts';
+import { RESULT_TTL_MS } from '../support/store-file.ts';
 import { propertyRuns } from '../support/properties.ts';
 
 describeOutboxContract('memory', async (clock) => {
   const outbox = new MemoryOutbox({ clock });
-  const requests = new MemoryStore({ clock, resultTtlMs: 86_400_000, outbox });
+  const requests = new MemoryStore({ clock, resultTtlMs: RESULT_TTL_MS, outbox });
   return { requests, outbox, close: () => requests.close() };
 });
 
 const succeeded: SettlementNotice = { status: 'succeeded' };
 
-test('one notice too many costs the one that has waited longest, which is told', async () => {
+test('there are never more notices than records: one that makes room takes its notice along', async () => {
   const clock = new VirtualClock();
-  const dropped: WebhookDelivery[] = [];
-  const outbox = new MemoryOutbox({ clock, deliveriesMax: 2, onDropped: (delivery) => void dropped.push(delivery) });
-  outbox.add('req_1', succeeded, 1);
-  outbox.add('req_2', succeeded, 2);
-  // Whatever is due when, it came first.
-  await outbox.postpone('req_1', 1, clock.wallMs() + 60_000);
-  expect(dropped).toEqual([]);
-  outbox.add('req_3', succeeded, 3);
-  expect(dropped).toMatchObject([{ requestId: 'req_1', tries: 1 }]);
-  const due = await outbox.due(clock.wallMs() + 60_000, 10);
+  const outbox = new MemoryOutbox({ clock });
+  const requests = new MemoryStore({ clock, resultTtlMs: RESULT_TTL_MS, recordsMax: 2, outbox });
+  for (const requestId of ['req_1', 'req_2', 'req_3']) {
+    await requests.insert(createRecord(requestId));
+    await requests.settle({ requestId, fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
+  }
+  const due = await outbox.due(clock.wallMs(), 10);
   expect(due.map(({ requestId }) => requestId)).toEqual(['req_2', 'req_3']);
 });
 

@@ -1,12 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
+import type { RequestStore } from '../../src/contract/records.ts';
 import { MemoryStore } from '../../src/stores/memory.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-import { createRecord, describeStoreContract, failedSettlement } from '../contracts/store-contract.ts';
+import { describeStoreContract } from '../contracts/store-contract.ts';
+import { statusOf } from '../contracts/store-subject.ts';
 import { propertyRuns } from '../support/properties.ts';
+import { claimOf, createRecord, failedSettlement } from '../support/request-records.ts';
 
-describeStoreContract('memory', async (options) => new MemoryStore(options));
+describeStoreContract('memory', async (options) => {
+  const store = new MemoryStore(options);
+  return { store, close: () => store.close() };
+});
 
 const ttlMs = 1_000;
 const recordsMax = 4;
@@ -91,7 +97,7 @@ describe('the memory store against a list', () => {
     await fc.assert(
       fc.asyncProperty(steps, async (sequence) => {
         const clock = new VirtualClock();
-        const store = new MemoryStore({ clock, resultTtlMs: ttlMs, recordsMax });
+        const store: RequestStore = new MemoryStore({ clock, resultTtlMs: ttlMs, recordsMax });
         const naive = new NaiveStore();
         for (const step of sequence) {
           if (step.type === 'wait') {
@@ -103,8 +109,10 @@ describe('the memory store against a list', () => {
           naive.forget(nowMs);
           // An id is given out once; the store is never asked to insert a living one again.
           if (step.type === 'insert' && naive.state(id, nowMs) !== 'unknown') continue;
-          if (step.type === 'insert') expect((await store.insert(createRecord(id))).kind).toBe(naive.insert(id, nowMs));
-          if (step.type === 'settle') expect(await store.settle(id, failedSettlement, 1)).toBe(naive.settle(id, nowMs));
+          if (step.type === 'insert')
+            expect((await store.insert(createRecord(id), 'memory')).kind).toBe(naive.insert(id, nowMs));
+          if (step.type === 'settle')
+            expect(await store.settle(claimOf(id), failedSettlement, 1)).toBe(naive.settle(id, nowMs));
           naive.forget(nowMs);
           for (let index = 0; index < 7; index += 1) {
             const loaded = await store.load(`req_${index}`);
@@ -120,10 +128,10 @@ describe('the memory store against a list', () => {
 
   test('what it remembers of expired requests is bounded too', async () => {
     const clock = new VirtualClock();
-    const store = new MemoryStore({ clock, resultTtlMs: ttlMs, recordsMax });
+    const store: RequestStore = new MemoryStore({ clock, resultTtlMs: ttlMs, recordsMax });
     for (let index = 0; index < 20; index += 1) {
-      await store.insert(createRecord(`req_${index}`));
-      await store.settle(`req_${index}`, failedSettlement, 1);
+      await store.insert(createRecord(`req_${index}`), 'memory');
+      await store.settle(claimOf(`req_${index}`), failedSettlement, 1);
     }
     const kinds = await Promise.all(
       Array.from({ length: 20 }, async (_, index) => (await store.load(`req_${index}`)).kind),
@@ -134,5 +142,57 @@ describe('the memory store against a list', () => {
       ...Array.from({ length: 4 }, () => 'expired'),
       ...Array.from({ length: 4 }, () => 'found'),
     ]);
+  });
+});
+
+describe('the memory store: bounds', () => {
+  const openBounded = (max: number): RequestStore =>
+    new MemoryStore({ clock: new VirtualClock(), resultTtlMs: 86_400_000, recordsMax: max });
+
+  test('is full at its bound of open records, and takes one more as soon as one is settled', async () => {
+    const store = openBounded(3);
+    for (let index = 0; index < 3; index += 1)
+      expect(await store.insert(createRecord(`req_${index}`), 'memory')).toEqual({ kind: 'inserted' });
+    expect(await store.insert(createRecord('req_3'), 'memory')).toEqual({ kind: 'full' });
+    expect(await statusOf(store, 'req_3')).toBe('unknown');
+    await store.settle(claimOf('req_1'), failedSettlement, 1);
+    expect(await store.insert(createRecord('req_3'), 'memory')).toEqual({ kind: 'inserted' });
+  });
+
+  test('room is made by the result that was settled first, and its id says expired', async () => {
+    const store = openBounded(3);
+    for (let index = 0; index < 3; index += 1) await store.insert(createRecord(`req_${index}`), 'memory');
+    await store.settle(claimOf('req_2'), failedSettlement, 1);
+    await store.settle(claimOf('req_0'), failedSettlement, 2);
+    await store.insert(createRecord('req_3'), 'memory');
+    const statuses = await Promise.all(['req_0', 'req_1', 'req_2', 'req_3'].map((id) => statusOf(store, id)));
+    expect(statuses).toEqual(['failed', 'queued', 'expired', 'queued']);
+  });
+
+  test('a known key is answered although the store is full', async () => {
+    const store = openBounded(1);
+    const keyed = (requestId: string, idempotencyKey: string) => createRecord(requestId, { idempotencyKey });
+    await store.insert(keyed('req_0', 'key'), 'memory');
+    expect(await store.insert(keyed('req_1', 'key'), 'memory')).toEqual({ kind: 'known', requestId: 'req_0' });
+    expect(await store.insert(keyed('req_1', 'other'), 'memory')).toEqual({ kind: 'full' });
+  });
+
+  test('a refused insert leaves its key free', async () => {
+    const store = openBounded(1);
+    await store.insert(createRecord('req_0'), 'memory');
+    expect(await store.insert(createRecord('req_1', { idempotencyKey: 'key' }), 'memory')).toEqual({ kind: 'full' });
+    await store.settle(claimOf('req_0'), failedSettlement, 1);
+    const other = createRecord('req_2', { idempotencyKey: 'key', requestHash: 'hash-2' });
+    expect(await store.insert(other, 'memory')).toEqual({ kind: 'inserted' });
+  });
+
+  test('lets nobody wait in it: what it keeps is gone with the process', async () => {
+    const store = openBounded(1);
+    expect(store.isDurable).toBe(false);
+    await store.insert(createRecord('req_0'), 'memory');
+    expect(await store.park(claimOf('req_0'))).toBe(false);
+    expect(await store.listParked(10)).toEqual([]);
+    expect(await store.recover()).toEqual({ queued: 0, requeued: [], interrupted: [] });
+    expect(await store.settle(claimOf('req_0'), failedSettlement, 1)).toBe(true);
   });
 });

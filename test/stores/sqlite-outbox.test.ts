@@ -1,9 +1,76 @@
-import { createInlineHost } from '../../src/stores/sqlite/inline-host.ts';
-import { createSqliteStorage } from '../../src/stores/sqlite/open-storage.ts';
+import { describe, expect, test } from 'vitest';
+import { FIRST_FENCE } from '../../src/contract/records.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { describeOutboxContract } from '../contracts/outbox-contract.ts';
+import { createRecord, failedSettlement } from '../support/request-records.ts';
+import { StoreFile } from '../support/store-file.ts';
 
 describeOutboxContract('sqlite', async (clock) => {
-  const host = createInlineHost({ path: ':memory:', resultTtlMs: 86_400_000, hasWebhooks: true });
-  const { requests, webhooks, close } = createSqliteStorage(host, { clock, retainDays: 30 });
-  return { requests, outbox: webhooks, close };
+  const file = new StoreFile();
+  const storage = file.open(clock, { hasWebhooks: true });
+  return {
+    requests: storage.requests,
+    outbox: storage.webhooks,
+    close: async () => {
+      await storage.close();
+      file[Symbol.dispose]();
+    },
+  };
+});
+
+describe('a file', () => {
+  test('keeps notices, and how often each was tried, for the next process', async () => {
+    const clock = new VirtualClock();
+    using file = new StoreFile();
+    const before = file.open(clock, { hasWebhooks: true });
+    for (const requestId of ['req_1', 'req_2']) {
+      await before.requests.insert(createRecord(requestId), 'memory');
+      await before.requests.settle({ requestId, fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
+    }
+    await before.webhooks.postpone('req_1', 3, clock.wallMs() + 5_000);
+    await before.close();
+    const after = file.open(clock, { hasWebhooks: true });
+    expect(await after.webhooks.due(clock.wallMs() + 5_000, 10)).toMatchObject([
+      { requestId: 'req_2', tries: 0 },
+      { requestId: 'req_1', tries: 3, dueAt: clock.wallMs() + 5_000 },
+    ]);
+    await after.close();
+  });
+
+  test('has a notice of a request that its process did not survive', async () => {
+    const clock = new VirtualClock();
+    using file = new StoreFile();
+    const before = file.open(clock, { hasWebhooks: true });
+    await before.requests.insert(createRecord('req_1', { recovery: 'atMostOnce' }), 'memory');
+    await before.requests.markRunning({ requestId: 'req_1', fence: FIRST_FENCE }, { provider: 'p', model: 'm' });
+    await before.close();
+    const after = file.open(clock, { hasWebhooks: true });
+    expect(await after.requests.recover()).toMatchObject({ interrupted: ['req_1'] });
+    expect(await after.webhooks.due(clock.wallMs(), 10)).toMatchObject([
+      { requestId: 'req_1', settlement: { status: 'failed', error: { code: 'interrupted' } } },
+    ]);
+    await after.close();
+  });
+
+  test('has a notice of a request that ended while it waited there', async () => {
+    const clock = new VirtualClock();
+    using file = new StoreFile();
+    const storage = file.open(clock, { hasWebhooks: true });
+    const { requests, webhooks } = storage;
+    await requests.insert(createRecord('req_1'), 'store');
+    expect(await requests.settleParked('req_1', failedSettlement, clock.wallMs())).toBe(true);
+    expect(await webhooks.due(clock.wallMs(), 10)).toMatchObject([{ requestId: 'req_1' }]);
+    await storage.close();
+  });
+
+  test('has no notices while webhooks are off', async () => {
+    const clock = new VirtualClock();
+    using file = new StoreFile();
+    const storage = file.open(clock, { hasWebhooks: false });
+    const { requests, webhooks } = storage;
+    await requests.insert(createRecord('req_1'), 'memory');
+    await requests.settle({ requestId: 'req_1', fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
+    expect(await webhooks.due(clock.wallMs(), 10)).toEqual([]);
+    await storage.close();
+  });
 });

@@ -1,4 +1,5 @@
 /** A scripted `Service` for tests of the HTTP edge: each method answers as told, and everything it was asked is kept. */
+import type { Batch, BatchDesk } from '../../src/contract/batches.ts';
 import type { SwitchgearError } from '../../src/contract/errors.ts';
 import type { LedgerQuery } from '../../src/contract/records.ts';
 import type { CompletionRequest, EmbeddingRequest, RequestOptions } from '../../src/contract/request.ts';
@@ -6,6 +7,7 @@ import type {
   CompletionResponse,
   CompletionStream,
   EmbeddingResponse,
+  ResultStream,
   StreamPart,
 } from '../../src/contract/response.ts';
 import type { RequestResult, Service } from '../../src/contract/service.ts';
@@ -72,6 +74,19 @@ export class ScriptedService implements Service {
     return result;
   }
 
+  /** What a reader of a request is given. */
+  reading: (requestId: string, options: { signal?: AbortSignal }) => AsyncIterable<StreamPart> = () =>
+    this.parts({ messages: [] }, {});
+  resultStream(requestId: string, options: { signal?: AbortSignal } = {}): ResultStream {
+    const parts = this.reading(requestId, options);
+    return {
+      requestId,
+      target: this.target,
+      response: new Promise(() => {}),
+      [Symbol.asyncIterator]: () => parts[Symbol.asyncIterator](),
+    };
+  }
+
   async cancel(requestId: string): Promise<boolean> {
     const result = this.results.get(requestId);
     if (result === undefined || result instanceof Error || (result.status !== 'queued' && result.status !== 'running'))
@@ -79,6 +94,22 @@ export class ScriptedService implements Service {
     this.cancellations += 1;
     return true;
   }
+
+  completionBatch = unscripted<Batch>;
+  getBatch = unscripted<Batch>;
+  readonly batches: BatchDesk = {
+    createFile: unscripted,
+    loadFile: unscripted,
+    readFile: () => yieldAll([]),
+    listFiles: unscripted,
+    removeFile: unscripted,
+    submit: unscripted,
+    loadState: unscripted,
+    findByKey: unscripted,
+    listStates: unscripted,
+    cancel: unscripted,
+    endedRows: () => yieldAll([]),
+  };
 
   async embedding(request: EmbeddingRequest, options: RequestOptions = {}): Promise<EmbeddingResponse> {
     this.#keep(request, options);
@@ -265,7 +296,12 @@ export function createProviderState(overrides: Partial<ProviderState> = {}): Pro
   };
 }
 
-export async function* yieldAll(parts: readonly StreamPart[], failure?: Error): AsyncGenerator<StreamPart, undefined> {
+/** Batches are tested with a whole service behind the edge. */
+async function unscripted<Value>(): Promise<Value> {
+  throw new Error('no batch was scripted');
+}
+
+export async function* yieldAll<Part>(parts: readonly Part[], failure?: Error): AsyncGenerator<Part, undefined> {
   yield* parts;
   if (failure !== undefined) throw failure;
 }

@@ -71,6 +71,10 @@ export async function createStoreWorld(options: { readonly queueDepthMax?: numbe
             keysSeen.push(call.credential.apiKey);
             return adapter.send(call);
           },
+          stream: (call) => {
+            keysSeen.push(call.credential.apiKey);
+            return adapter.stream(call);
+          },
         };
       },
     },

@@ -223,7 +223,7 @@ test('a try that is broken off is abandoned at once, with its connection', async
   const server = await listen(() => {
     leave.abort();
   });
-  expect(await open(server.url).send(notice, leave.signal)).toEqual({ kind: 'abandoned' });
+  expect(await open(server.url, { timeoutMs: 60_000 }).send(notice, leave.signal)).toEqual({ kind: 'abandoned' });
   await becomes(() => server.connections() === 0);
 });
 

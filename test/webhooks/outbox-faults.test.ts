@@ -76,6 +76,18 @@ test.each<Operation>(OPERATIONS)('an outbox whose %s keeps failing is asked less
   expect(rig.idsOf('webhook.delivered')).toEqual(['req_1']);
 });
 
+test('an outbox that was mended and fails again is asked again as soon as the first time', async () => {
+  const rig = new WebhookRig();
+  rig.fault = () => (rig.clock.nowMs() < 600_000 ? 'before' : undefined);
+  rig.settle('req_1');
+  await rig.clock.advance(700_000);
+  expect(rig.idsOf('webhook.delivered')).toEqual(['req_1']);
+  rig.fault = () => (rig.clock.nowMs() < 700_500 ? 'before' : undefined);
+  rig.settle('req_2');
+  await rig.clock.advance(1_000);
+  expect(rig.idsOf('webhook.delivered')).toEqual(['req_1', 'req_2']);
+});
+
 test('settlements meanwhile do not make it be asked more often', async () => {
   const rig = new WebhookRig();
   rig.fault = () => 'before';

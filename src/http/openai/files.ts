@@ -1,7 +1,7 @@
 /** The files API, as far as batches need it: inputs are uploaded, what batches give is read like any other file. */
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { BatchId, FileId, StoredFile } from '../../contract/batches.ts';
+import type { BatchId, BatchState, FileId, StoredFile } from '../../contract/batches.ts';
 import { refuse } from '../check.ts';
 import type { Edge } from '../edge.ts';
 import { parseListQuery } from './list-query.ts';
@@ -121,30 +121,29 @@ async function listOutputs(
 ): Promise<readonly Listed[]> {
   const listed: Listed[] = [];
   const last = after === undefined ? undefined : readOutputFileId(after);
-  let seen: BatchId | undefined;
   // The batch of the last one that was seen may have a further file.
-  if (last?.part === 'output') listed.push(...(await outputsOf(edge, sizes, last.batchId, ['errors'])));
-  for (seen = last?.batchId; listed.length < max; ) {
+  if (last?.part === 'output')
+    listed.push(...outputsOf(await edge.service.batches.loadState(last.batchId), sizes).filter(isErrors));
+  let seen: BatchId | undefined = last?.batchId;
+  while (listed.length < max) {
     const page = await edge.service.batches.listStates({ max, ...(seen !== undefined && { after: seen }) });
-    for (const { batch } of page) listed.push(...(await outputsOf(edge, sizes, batch.batchId, ['output', 'errors'])));
+    for (const state of page) listed.push(...outputsOf(state, sizes));
     seen = page.at(-1)?.batch.batchId;
     if (seen === undefined) break;
   }
   return listed.slice(0, max);
 }
 
-async function outputsOf(
-  edge: Edge,
-  sizes: ReadonlyMap<FileId, number>,
-  batchId: BatchId,
-  parts: readonly ('output' | 'errors')[],
-): Promise<readonly Listed[]> {
-  const state = await edge.service.batches.loadState(batchId);
+function isErrors({ id }: Listed): boolean {
+  return readOutputFileId(id)?.part === 'errors';
+}
+
+function outputsOf(state: BatchState, sizes: ReadonlyMap<FileId, number>): readonly Listed[] {
+  const { batchId } = state.batch;
   const { succeeded, failed, cancelled } = state.counts;
-  return parts
-    .filter((part) => (part === 'output' ? succeeded : failed + cancelled) > 0)
-    .map((part) => {
-      const id = outputFileId(batchId, part);
-      return { id, item: renderOutputFile({ batchId, part }, state, sizes.get(id) ?? null) };
-    });
+  const parts = [...(succeeded > 0 ? ['output' as const] : []), ...(failed + cancelled > 0 ? ['errors' as const] : [])];
+  return parts.map((part) => {
+    const id = outputFileId(batchId, part);
+    return { id, item: renderOutputFile({ batchId, part }, state, sizes.get(id) ?? null) };
+  });
 }

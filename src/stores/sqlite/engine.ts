@@ -6,6 +6,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { SwitchgearError } from '../../contract/errors.ts';
 import { explain, isConnectionLost } from './explain.ts';
+import { FileIdentity } from './file-identity.ts';
 import { closeDatabase, openDatabase, type OpenOptions } from './open-database.ts';
 import { createOperations, type OperationName, type Operations } from './operations.ts';
 import { ParkedCounts } from './parked-counts.ts';
@@ -56,7 +57,11 @@ interface Connection {
 export class Engine {
   readonly #options: EngineOptions;
   #connection: Connection | undefined;
+  /** The file as it was opened last; once it is gone, nothing is written before it is back. */
+  #identity: FileIdentity | undefined;
+  #isGone = false;
   #epoch: number | undefined;
+  #parked = 0;
   /** The moment of the operation that runs. */
   #nowMs = 0;
 
@@ -74,8 +79,10 @@ export class Engine {
 
   /** Runs a group in one transaction; what it says is on disk. Never throws. */
   run(group: readonly Operation[]): GroupResult {
-    const results = this.#runTogether(group) ?? group.map((operation) => this.#runAlone(operation));
-    return { results, parked: this.#connection?.context.parked.total ?? 0 };
+    const results = this.#runTogether(group) ?? this.#runOneByOne(group);
+    // A connection that was lost has not changed what waits in the file.
+    this.#parked = this.#connection?.context.parked.total ?? this.#parked;
+    return { results, parked: this.#parked };
   }
 
   close(): void {
@@ -86,23 +93,42 @@ export class Engine {
   /** Undefined when any of them fails: then none has happened. */
   #runTogether(group: readonly Operation[]): readonly OperationResult[] | undefined {
     try {
-      return this.#transact(group);
+      return this.#transact(this.#connect(), group);
     } catch (error) {
       if (group.length > 1) return undefined;
       return group.map(() => this.#failed(error));
     }
   }
 
-  #runAlone(operation: Operation): OperationResult {
-    try {
-      return this.#transact([operation])[0] ?? this.#failed('nothing was done');
-    } catch (error) {
-      return this.#failed(error);
-    }
+  /** A file that cannot be opened is tried once for all that are left: opening it may take long. */
+  #runOneByOne(group: readonly Operation[]): readonly OperationResult[] {
+    let unopened: OperationResult | undefined;
+    return group.map((operation) => {
+      if (unopened !== undefined) return unopened;
+      try {
+        return this.#transact(this.#connect(), [operation])[0] ?? this.#failed('nothing was done');
+      } catch (error) {
+        const failed = this.#failed(error);
+        if (this.#connection === undefined || this.#isGone) unopened = failed;
+        return failed;
+      }
+    });
   }
 
-  #transact(group: readonly Operation[]): readonly OperationResult[] {
-    const connection = (this.#connection ??= this.#open());
+  /** The file, opened again when its connection was lost. */
+  #connect(): Connection {
+    if (this.#connection !== undefined) {
+      if (this.#isGone) this.#checkIdentity();
+      return this.#connection;
+    }
+    // Else another file would be opened, or a new one made.
+    this.#identity?.checkFile();
+    this.#connection = this.#open();
+    this.#isGone = false;
+    return this.#connection;
+  }
+
+  #transact(connection: Connection, group: readonly Operation[]): readonly OperationResult[] {
     const { database, context, operations } = connection;
     try {
       database.exec('BEGIN IMMEDIATE');
@@ -115,12 +141,20 @@ export class Engine {
       });
       database.exec('COMMIT');
       context.parked.commit();
+      // What was committed into a file that nobody will find is on no disk.
+      this.#checkIdentity();
       return results;
     } catch (error) {
       context.parked.rollback();
       this.#rollBack(connection, error);
       throw error;
     }
+  }
+
+  #checkIdentity(): void {
+    this.#isGone = true;
+    this.#identity?.check();
+    this.#isGone = false;
   }
 
   /** After a failed sync nobody knows what is on disk: the file is opened again, which reads the wal anew. */
@@ -147,6 +181,16 @@ export class Engine {
   #open(): Connection {
     const { database, epoch } = openDatabase({ ...this.#options, epoch: this.#epoch });
     this.#epoch = epoch;
+    try {
+      this.#identity = new FileIdentity(this.#options.path);
+      return this.#describe(database, epoch);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  #describe(database: DatabaseSync, epoch: number): Connection {
     const statements = new Map<string, StatementSync>();
     const prepare = (sql: string): StatementSync => {
       const known = statements.get(sql) ?? database.prepare(sql);

@@ -1,4 +1,5 @@
 /** Results that nobody may read any more: first the result goes and its id is told as expired, then the id goes too. */
+import { sweepBatches } from './batch-expiry.ts';
 import type { EngineContext } from './engine.ts';
 
 export function createExpiryOperations(context: EngineContext) {
@@ -14,7 +15,7 @@ export function createExpiryOperations(context: EngineContext) {
         if (status === 'expired') run(`DELETE FROM requests WHERE seq = ?`, Number(seq));
         else expireRecord(context, Number(seq));
       }
-      return due.length;
+      return Math.min(max, due.length + sweepBatches(context, max));
     },
   };
 }
@@ -26,6 +27,8 @@ export function expireRecord({ run, options }: EngineContext, seq: number): void
     options.resultTtlMs,
     seq,
   );
+  // There is nothing left to come for.
+  run(`DELETE FROM webhooks WHERE request_id = (SELECT id FROM requests WHERE seq = ?)`, seq);
   run(`DELETE FROM bodies WHERE seq = ?`, seq);
   run(`DELETE FROM settlements WHERE seq = ?`, seq);
   run(`DELETE FROM attempts WHERE seq = ?`, seq);

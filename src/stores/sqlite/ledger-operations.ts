@@ -1,6 +1,15 @@
-/** The ledger's entries and daily totals. */
+/** Everything that the engine does for the ledger. */
 import type { EngineContext } from './engine.ts';
+import { createLedgerAppendOperations } from './ledger-append-operations.ts';
+import { createLedgerFoldOperations } from './ledger-fold-operations.ts';
+import { createLedgerGroupOperations } from './ledger-groups.ts';
+import { createLedgerScanOperations } from './ledger-scan-operations.ts';
 
-export function createLedgerOperations(_context: EngineContext) {
-  return {};
+export function createLedgerOperations(context: EngineContext) {
+  return {
+    ...createLedgerAppendOperations(context),
+    ...createLedgerScanOperations(context),
+    ...createLedgerFoldOperations(context),
+    ...createLedgerGroupOperations(context),
+  };
 }

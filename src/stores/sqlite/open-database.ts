@@ -3,36 +3,26 @@
  * returns. Whoever holds the file holds it until the process ends, however it ends: the lock is the operating system's. What
  * would lose data silently (an SQLite with the WAL-reset bug, a network file system, a damaged file) is refused.
  */
-import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { SwitchgearError } from '../../contract/errors.ts';
 import { explain, isBusy } from './explain.ts';
-import { migrate, readPragma } from './schema.ts';
+import { readFileSystemType, refuseNetwork, refuseNoFile, refuseOld } from './refuse-file.ts';
+import { migrate, readPragma, refuseForeign } from './schema.ts';
 
 /** How long a file that another process holds is waited for. */
 const BUSY_TIMEOUT_MS = 5_000;
 /** A wal that a burst has blown up is cut to this size again. */
 const JOURNAL_LIMIT_BYTES = 16_777_216;
-/** The first SQLite without the WAL-reset bug that can corrupt a file. */
-const SQLITE_MIN = [3, 51, 3] as const;
 /** Half a gigabyte of pages; a larger file takes too long to check before every start. */
 const CHECKED_PAGES_MAX = 131_072;
 
-/** File system types (`statfs`) on which SQLite's locks or its wal cannot be relied on. */
-const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {
-  0x69_69: 'NFS',
-  0x51_7b: 'SMB',
-  0xfe_53_4d_42: 'SMB',
-  0xff_53_4d_42: 'CIFS',
-  0x53_46_41_4f: 'AFS',
-  0x73_75_72_45: 'Coda',
-  0x56_4c: 'NCP',
-  0x00_c3_64_00: 'Ceph',
-  0x0b_d0_0b_d0: 'Lustre',
-  0x47_50_46_53: 'GPFS',
-};
+/** Everything in the wal goes into the database, and both are synced. */
+const FOLD_LOG = 'PRAGMA wal_checkpoint(TRUNCATE)';
+
+type Sqlite = typeof import('node:sqlite');
 
 export interface OpenOptions {
   /** A file, or `:memory:`. */
@@ -55,17 +45,29 @@ export interface OpenedDatabase {
 /** Opens, checks and migrates. @throws {SwitchgearError} `store-unavailable` that says what to do */
 export function openDatabase(options: OpenOptions): OpenedDatabase {
   const { path } = options;
-  const { DatabaseSync } = loadSqlite(path);
-  if (path !== ':memory:') refuseNetwork(path, options.fileSystemType ?? readFileSystemType);
+  const sqlite = loadSqlite(path);
+  refuseOld(path, options.sqliteVersion ?? readVersion(sqlite));
+  if (path !== ':memory:') {
+    refuseNetwork(path, options.fileSystemType ?? readFileSystemType);
+    refuseNoFile(path);
+  }
   let database: DatabaseSync | undefined;
+  let isHeld = false;
   try {
-    database = new DatabaseSync(path, { timeout: options.busyTimeoutMs ?? BUSY_TIMEOUT_MS });
-    refuseOld(database, path, options.sqliteVersion);
-    prepare(database);
-    migrate(database, path);
+    // A whole path is never taken for a URI, whose options could turn locks and syncs off.
+    const location = path === ':memory:' ? path : resolve(path);
+    database = new sqlite.DatabaseSync(location, { timeout: options.busyTimeoutMs ?? BUSY_TIMEOUT_MS });
+    prepare(database, path);
+    isHeld = true;
+    noteOwner(path);
+    migrate(database);
     check(database, path);
-    return { database, epoch: options.epoch ?? takeOver(database, path) };
+    if (options.epoch === undefined) return { database, epoch: takeOver(database) };
+    // What a failed sync has left in the wal can be read and may not be on the disk. Folded, it is written anew.
+    database.exec(FOLD_LOG);
+    return { database, epoch: options.epoch };
   } catch (error) {
+    if (isHeld) forgetOwner(path);
     database?.close();
     throw explain(error, path, isBusy(error) ? readOwner(path) : undefined);
   }
@@ -75,65 +77,41 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
 export function closeDatabase(database: DatabaseSync, path: string): void {
   if (!database.isOpen) return;
   try {
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    database.exec(FOLD_LOG);
   } catch {
     // The next one to open it reads the wal.
   }
+  // Before somebody else may hold it.
+  forgetOwner(path);
   database.close();
-  if (path !== ':memory:') rmSync(ownerFile(path), { force: true });
 }
 
-function loadSqlite(path: string): typeof import('node:sqlite') {
-  try {
-    // Loaded only when a store is opened: some versions of Node warn, and some have none.
-    return process.getBuiltinModule('node:sqlite');
-  } catch (error) {
-    const message = `the store ${path} needs Node 22.23.3 or newer, got: ${process.version}`;
-    throw new SwitchgearError('store-unavailable', message, { cause: error });
-  }
-}
-
-function refuseNetwork(path: string, typeOf: (folder: string) => number): void {
-  const folder = dirname(resolve(path));
-  let type: number;
-  try {
-    type = typeOf(folder);
-  } catch (error) {
-    throw new SwitchgearError(
-      'store-unavailable',
-      `expected the folder of the store ${path} to exist; create ${folder}, or set store.path`,
-      { cause: error },
-    );
-  }
-  const name = NETWORK_FILE_SYSTEMS[type >>> 0];
-  if (name === undefined) return;
+/** Loaded only when a store is opened: some versions of Node warn. */
+function loadSqlite(path: string): Sqlite {
+  // A Node that was built or started without it has none, whatever its types say.
+  const sqlite = process.getBuiltinModule('node:sqlite') as Sqlite | undefined;
+  if (sqlite !== undefined) return sqlite;
   throw new SwitchgearError(
     'store-unavailable',
-    `expected the store ${path} to be on a local disk, got: a network file system (${name}), whose locks and syncs cannot be relied on; set store.path to a local file`,
+    `expected Node to have node:sqlite for the store ${path}, got: ${process.version} without it; take Node 22.23.3 or newer and leave out --no-experimental-sqlite, or set store.kind to memory`,
   );
 }
 
-function readFileSystemType(folder: string): number {
-  return statfsSync(folder).type;
+/** Asked of a database of its own: the first question to a file would open its log before it is locked. */
+function readVersion({ DatabaseSync }: Sqlite): string {
+  const database = new DatabaseSync(':memory:');
+  const version = database.prepare('SELECT sqlite_version() AS version').get()?.['version'];
+  database.close();
+  return String(version);
 }
 
-function refuseOld(database: DatabaseSync, path: string, version = readVersion(database)): void {
-  const parts = version.split('.').map(Number);
-  const difference = SQLITE_MIN.map((least, index) => (parts[index] ?? 0) - least).find((part) => part !== 0) ?? 0;
-  if (difference >= 0) return;
-  throw new SwitchgearError(
-    'store-unavailable',
-    `expected SQLite ${SQLITE_MIN.join('.')} or newer for the store ${path}, as older ones can damage a file in WAL mode, got: ${version}; update Node (22.23.3 and 24.21 have it)`,
-  );
-}
-
-function readVersion(database: DatabaseSync): string {
-  return String(database.prepare('SELECT sqlite_version() AS version').get()?.['version']);
-}
-
-/** The locking mode comes first: a wal that is opened exclusively needs no shared memory, and nobody else gets in. */
-function prepare(database: DatabaseSync): void {
+/**
+ * The locking mode comes first: a wal that is opened exclusively needs no shared memory, and nobody else gets in. The journal
+ * mode is written into the file, so it has to be ours by then.
+ */
+function prepare(database: DatabaseSync, path: string): void {
   database.exec('PRAGMA locking_mode = EXCLUSIVE');
+  refuseForeign(database, path);
   database.exec('PRAGMA journal_mode = WAL');
   database.exec('PRAGMA synchronous = FULL');
   database.exec(`PRAGMA journal_size_limit = ${JOURNAL_LIMIT_BYTES}`);
@@ -143,7 +121,8 @@ function prepare(database: DatabaseSync): void {
 function check(database: DatabaseSync, path: string): void {
   if (readPragma(database, 'page_count') > CHECKED_PAGES_MAX) return;
   const [found] = database.prepare('PRAGMA quick_check(1)').all();
-  const verdict = String(found?.['quick_check']);
+  // What was found comes after a line that says where.
+  const verdict = String(found?.['quick_check']).split('\n').at(-1);
   if (verdict === 'ok') return;
   throw new SwitchgearError(
     'store-unavailable',
@@ -152,15 +131,24 @@ function check(database: DatabaseSync, path: string): void {
 }
 
 /** From now on whatever an earlier process may still want to write is refused. */
-function takeOver(database: DatabaseSync, path: string): number {
-  const row = database.prepare('UPDATE boot SET epoch = epoch + 1 RETURNING epoch').get();
-  if (path !== ':memory:') writeFileSync(ownerFile(path), `process ${process.pid} on ${hostname()}`);
-  return Number(row?.['epoch']);
+function takeOver(database: DatabaseSync): number {
+  // Not with RETURNING: the row would be told before the commit, and a commit that fails not at all.
+  database.exec('UPDATE boot SET epoch = epoch + 1');
+  return Number(database.prepare('SELECT epoch FROM boot').get()?.['epoch']);
 }
 
-/** Says who holds the file to whoever comes second. It proves nothing: the lock does. */
-function ownerFile(path: string): string {
-  return `${path}-owner`;
+/** Says who holds the file to whoever comes second. It proves nothing, the lock does: that it cannot be written is no harm. */
+function noteOwner(path: string): void {
+  if (path === ':memory:') return;
+  try {
+    writeFileSync(ownerFile(path), `process ${process.pid} on ${hostname()}`);
+  } catch {
+    // The first write to the store itself tells what is wrong.
+  }
+}
+
+function forgetOwner(path: string): void {
+  if (path !== ':memory:') rmSync(ownerFile(path), { force: true });
 }
 
 function readOwner(path: string): string | undefined {
@@ -169,4 +157,8 @@ function readOwner(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function ownerFile(path: string): string {
+  return `${path}-owner`;
 }

@@ -1,12 +1,12 @@
 /** A storage in one file: request records, ledger, provider states and webhooks over one engine, so that they commit together. */
 import type { Clock } from '../../contract/clock.ts';
-import type { StateStore, Storage, WebhookDelivery, WebhookOutbox } from '../../contract/storage.ts';
+import type { SettlementNotice, StateStore, Storage, WebhookDelivery, WebhookOutbox } from '../../contract/storage.ts';
 import type { EngineOptions } from './engine.ts';
 import { Gateway, type Host } from './gateway.ts';
 import { createWorkerHost } from './worker-host.ts';
+import { createSqliteBatches, createSqliteFiles } from './sqlite-batches.ts';
 import { SqliteLedger } from './sqlite-ledger.ts';
 import { SqliteStore } from './sqlite-store.ts';
-import { decodeSettlement } from './stored-record.ts';
 import type { StoredDelivery } from './webhook-operations.ts';
 
 export interface SqliteOptions extends EngineOptions {
@@ -26,13 +26,17 @@ export function createSqliteStorage(
 ): Storage {
   const gateway = new Gateway(host, clock);
   const requests = new SqliteStore(gateway, clock);
+  const ledger = new SqliteLedger(gateway, { retainDays });
   return {
     requests,
-    ledger: new SqliteLedger(gateway, { clock, retainDays }),
+    ledger,
     states: createStates(gateway),
     webhooks: createOutbox(gateway),
+    batches: createSqliteBatches(gateway),
+    files: createSqliteFiles(gateway),
     close: async () => {
       await requests.close();
+      await ledger.close();
       await gateway.close();
     },
   };
@@ -42,10 +46,19 @@ function createStates(gateway: Gateway): StateStore {
   return {
     load: async () => {
       const states = await gateway.ask('loadStates');
-      return Object.fromEntries(states.map(([name, state]) => [name, JSON.parse(state) as unknown]));
+      return Object.fromEntries(states.map(([name, state]) => [name, parseState(state)]));
     },
     save: (name, state) => gateway.ask('saveState', name, JSON.stringify(state)),
   };
+}
+
+/** One state that is damaged costs itself only: as a text it is no state, which whoever reads it says. */
+function parseState(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function createOutbox(gateway: Gateway): WebhookOutbox {
@@ -58,5 +71,6 @@ function createOutbox(gateway: Gateway): WebhookOutbox {
 }
 
 function decodeDelivery({ settlement, ...delivery }: StoredDelivery): WebhookDelivery {
-  return { ...delivery, settlement: decodeSettlement(settlement) };
+  // It was written from a settlement, and the file is checked when it is opened.
+  return { ...delivery, settlement: JSON.parse(settlement) as SettlementNotice };
 }

@@ -1,6 +1,8 @@
 /** Everything the engine can be asked, by name. */
 import type { EngineContext } from './engine.ts';
+import { createBatchOperations } from './batch-operations.ts';
 import { createExpiryOperations } from './expiry-operations.ts';
+import { createFileOperations } from './file-operations.ts';
 import { createLedgerOperations } from './ledger-operations.ts';
 import { createParkingOperations } from './parking-operations.ts';
 import { createRecoveryOperations } from './recovery-operations.ts';
@@ -20,5 +22,7 @@ export function createOperations(context: EngineContext) {
     ...createLedgerOperations(context),
     ...createStateOperations(context),
     ...createWebhookOperations(context),
+    ...createBatchOperations(context),
+    ...createFileOperations(context),
   };
 }

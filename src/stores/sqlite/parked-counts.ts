@@ -34,7 +34,7 @@ export class ParkedCounts {
     return this.#total;
   }
 
-  /** Groups that have any, those first that were not served for longest. */
+  /** Groups that have any; within a class those first that were not served for longest. */
   groups(): readonly ParkedGroup[] {
     return [...this.#groups.values()];
   }

@@ -6,25 +6,32 @@ import type { ParkedGroup } from './parked-counts.ts';
 import { endRecord, findHeld, forgetBegun, readHeld, readRecord, RECORD_COLUMNS } from './request-operations.ts';
 import { PRIORITIES, type StoredRecord } from './stored-record.ts';
 
-/** Groups that are looked at in one listing; the others come first in the next one. */
-const GROUPS_MAX = 1_000;
+/** Tenants of a class that are looked at in one listing; the others come first in the next one. */
+const TENANTS_MAX = 1_000;
 
 export function createParkingOperations(context: EngineContext) {
   const { prepare, run, parked, epoch } = context;
   return {
     /** Within a class tenants take turns; among classes the one whose oldest is due first. */
     listParked(max: number): readonly StoredRecord[] {
-      const groups = parked.groups().slice(0, GROUPS_MAX);
-      const classes = PRIORITIES.map((_, priority) => groups.filter((group) => group.priority === priority));
-      const turns = classes.flatMap((members) => {
-        const each = Math.ceil(max / Math.max(1, members.length));
-        const rows = members.flatMap((group) => listGroup(context, group, each));
-        return markDue(rows.toSorted((one, other) => one.turn - other.turn));
-      });
-      return turns
+      const groups = parked.groups();
+      return PRIORITIES.flatMap((_, priority) => {
+        const members = groups.filter((group) => group.priority === priority);
+        return listClass(context, members.slice(0, TENANTS_MAX), max);
+      })
         .toSorted((one, other) => one.dueMs - other.dueMs)
         .slice(0, max)
         .map(({ row }) => readRecord(context, row));
+    },
+
+    /** Parked records whose deadline has passed. */
+    listOverdue(max: number): readonly StoredRecord[] {
+      return prepare(
+        `SELECT ${RECORD_COLUMNS} FROM requests
+         WHERE status = 'queued' AND owner = 0 AND enqueued_at + timeout_ms <= ? ORDER BY enqueued_at + timeout_ms LIMIT ?`,
+      )
+        .all(context.nowMs(), max)
+        .map((row) => readRecord(context, row));
     },
 
     claim(requestIds: readonly string[]): readonly Claim[] {
@@ -74,12 +81,23 @@ interface Turn {
   readonly dueMs: number;
 }
 
+/** As many turns as fill `max`, in order; tenants that have little leave more turns to the others. */
+function listClass(context: EngineContext, members: readonly ParkedGroup[], max: number): readonly Turn[] {
+  for (let turns = Math.ceil(max / Math.max(1, members.length)); ; turns *= 2) {
+    // One more of each tenant: when the class is due after the last turn depends on those who come next.
+    const rows = members.flatMap((group) => listGroup(context, group, turns + 1));
+    const inOrder = markDue(rows.toSorted((one, other) => one.turn - other.turn));
+    const whole = inOrder.filter(({ turn }) => turn < turns);
+    if (whole.length >= max || whole.length === inOrder.length) return whole;
+  }
+}
+
 function listGroup(context: EngineContext, { priority, tenant }: ParkedGroup, max: number): readonly Turn[] {
   const offsetMs = keyOffsetMs(PRIORITIES[priority] ?? 'normal');
   return context
     .prepare(
       `SELECT ${RECORD_COLUMNS} FROM requests
-       WHERE status = 'queued' AND owner = 0 AND priority = ? AND tenant = ? ORDER BY enqueued_at LIMIT ?`,
+       WHERE status = 'queued' AND owner = 0 AND priority = ? AND tenant = ? ORDER BY enqueued_at, seq LIMIT ?`,
     )
     .all(priority, tenant, max)
     .map((row, turn) => ({ row, turn, dueMs: Number(row['enqueued_at']) + offsetMs }));

@@ -57,7 +57,12 @@ function closeAttempts({ prepare, run }: EngineContext, seq: number): void {
       durationMs: 0,
       isMaybeBilled: true,
     };
-    run(`UPDATE attempts SET report = ? WHERE seq = ? AND number = ?`, JSON.stringify(report), seq, Number(row['number']));
+    run(
+      `UPDATE attempts SET report = ? WHERE seq = ? AND number = ?`,
+      JSON.stringify(report),
+      seq,
+      Number(row['number']),
+    );
   }
 }
 

@@ -13,8 +13,12 @@ import type { AttemptReport, RequestId } from '../../contract/response.ts';
 import type { Gateway } from './gateway.ts';
 import { decodeRecord, encodeRecord, encodeSettlement } from './stored-record.ts';
 
-/** How often results that have expired are looked for. */
-const SWEEP_MS = 10_000;
+/**
+ * When results that have expired are looked for next: soon after some were found, ever later while there are none. Whoever
+ * asks for one is told so at once; this is only about the room it takes.
+ */
+const SWEEP_MIN_MS = 1_000;
+const SWEEP_MAX_MS = 60_000;
 /** Records that one sweep deletes; more are left to the next one, which follows at once. */
 const SWEPT_MAX = 500;
 
@@ -23,6 +27,7 @@ export class SqliteStore implements RequestStore {
   readonly #gateway: Gateway;
   readonly #clock: Clock;
   #timer: TimerHandle | undefined;
+  #sweepMs = SWEEP_MIN_MS;
   #isClosed = false;
 
   constructor(gateway: Gateway, clock: Clock) {
@@ -50,6 +55,10 @@ export class SqliteStore implements RequestStore {
 
   async listParked(max: number): Promise<readonly RequestRecord[]> {
     return (await this.#gateway.ask('listParked', max)).map(decodeRecord);
+  }
+
+  async listOverdue(max: number): Promise<readonly RequestRecord[]> {
+    return (await this.#gateway.ask('listOverdue', max)).map(decodeRecord);
   }
 
   claim(requestIds: readonly RequestId[]): Promise<readonly Claim[]> {
@@ -90,16 +99,19 @@ export class SqliteStore implements RequestStore {
   #sweepLater(): void {
     this.#timer = this.#clock.setTimeout(() => {
       void this.#sweep();
-    }, SWEEP_MS);
+    }, this.#sweepMs);
   }
 
   async #sweep(): Promise<void> {
+    let swept = 0;
     try {
-      while (!this.#isClosed && (await this.#gateway.ask('sweep', SWEPT_MAX)) === SWEPT_MAX) {
+      do {
         // Others get their turn between two sweeps.
-      }
+        swept = await this.#gateway.ask('sweep', SWEPT_MAX);
+        this.#sweepMs = swept > 0 ? SWEEP_MIN_MS : Math.min(SWEEP_MAX_MS, this.#sweepMs * 2);
+      } while (!this.#isClosed && swept === SWEPT_MAX);
     } catch {
-      // The next one comes soon; whoever writes meanwhile hears what is wrong with the store.
+      // The next one comes; whoever writes meanwhile hears what is wrong with the store.
     }
     if (!this.#isClosed) this.#sweepLater();
   }

@@ -12,15 +12,11 @@ export interface StoredDelivery {
 
 export function createWebhookOperations({ prepare, run }: EngineContext) {
   return {
-    /** A result that has expired takes its notice with it: there is nothing left to come for. */
+    /** An answer may be large, and no notice says anything of it: it is not read. */
     dueWebhooks(dueAt: number, max: number): readonly StoredDelivery[] {
-      run(
-        `DELETE FROM webhooks WHERE due_at <= ? AND NOT EXISTS (
-           SELECT 1 FROM requests JOIN settlements USING (seq) WHERE requests.id = webhooks.request_id)`,
-        dueAt,
-      );
       const rows = prepare(
-        `SELECT request_id, tries, due_at, settlement, settled_at
+        `SELECT request_id, tries, due_at, settled_at,
+           CASE status WHEN 'succeeded' THEN '{"status":"succeeded"}' ELSE settlement END AS settlement
          FROM webhooks JOIN requests ON requests.id = webhooks.request_id JOIN settlements ON settlements.seq = requests.seq
          WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
       ).all(dueAt, max);

@@ -17,78 +17,89 @@ export async function createWorkerHost(options: EngineOptions): Promise<Host> {
 
 class WorkerHost implements Host {
   readonly #options: EngineOptions;
-  #worker: Worker | undefined;
+  #thread: Thread | undefined;
   /** A thread that comes after another one goes on under the same epoch: what was claimed stays claimed. */
   #epoch: number | undefined;
-  /** What the thread was asked and has not answered: there is never more than one. */
-  #asked: PromiseWithResolvers<FromWorker> | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;
+    this.#epoch = options.epoch;
   }
 
   readonly afterTurn = (callback: () => void): void => {
     setImmediate(callback);
   };
 
-  async start(): Promise<void> {
-    const worker = new Worker(workerFile(), {
-      workerData: { ...this.#options, epoch: this.#epoch },
-      name: 'switchgear store',
-    });
-    this.#worker = worker;
-    worker.on('message', (message: FromWorker) => {
-      worker.unref();
-      this.#asked?.resolve(message);
-    });
-    worker.on('error', (error) => {
-      this.#lose(worker, String(error));
-    });
-    worker.on('exit', (code) => {
-      this.#lose(worker, `it exited with code ${code}`);
-    });
-    const opened = await this.#answer();
-    if (opened.kind === 'opened') {
-      this.#epoch = opened.epoch;
-      return;
-    }
-    this.#worker = undefined;
-    throw new SwitchgearError('store-unavailable', opened.kind === 'refused' ? opened.message : 'the store did not open');
+  async start(): Promise<Thread> {
+    const thread = new Thread({ ...this.#options, epoch: this.#epoch });
+    const opened = await thread.opened;
+    if (opened.kind !== 'opened')
+      throw new SwitchgearError(
+        'store-unavailable',
+        opened.kind === 'refused' ? opened.message : 'the store did not open',
+      );
+    this.#epoch = opened.epoch;
+    this.#thread = thread;
+    return thread;
   }
 
   async run(group: readonly Operation[]): Promise<GroupResult> {
-    if (this.#worker === undefined) await this.start();
-    const answer = await this.#ask({ kind: 'run', group });
+    const thread = this.#thread?.hasEnded === false ? this.#thread : await this.start();
+    const answer = await thread.ask({ kind: 'run', group });
     if (answer.kind === 'ran') return answer.result;
     throw new SwitchgearError('store-unavailable', `the store ${this.#options.path} did not answer as expected`);
   }
 
   async close(): Promise<void> {
-    if (this.#worker === undefined) return;
-    const worker = this.#worker;
-    const exited = new Promise((resolve) => worker.once('exit', resolve));
-    await this.#ask({ kind: 'close' }).catch(() => undefined);
-    worker.ref();
-    await exited;
+    await this.#thread?.close();
   }
+}
 
-  #ask(message: ToWorker): Promise<FromWorker> {
-    const answer = this.#answer();
-    this.#worker?.ref();
-    this.#worker?.postMessage(message);
-    return answer;
-  }
+/** One thread, and what it was asked last. Its file is free again once it has ended. */
+class Thread {
+  readonly #worker: Worker;
+  readonly #exited: Promise<void>;
+  /** Rejects with `store-unavailable` when the thread dies. */
+  readonly opened: Promise<FromWorker>;
+  hasEnded = false;
+  /** There is never more than one question at a time. */
+  #asked: PromiseWithResolvers<FromWorker>;
+  #reason: string | undefined;
 
-  #answer(): Promise<FromWorker> {
+  constructor(options: EngineOptions) {
     this.#asked = Promise.withResolvers();
+    this.opened = this.#asked.promise;
+    this.#worker = new Worker(workerFile(), { workerData: options, name: 'switchgear store' });
+    this.#worker.on('message', (message: FromWorker) => {
+      this.#worker.unref();
+      this.#asked.resolve(message);
+    });
+    this.#worker.on('error', (error) => {
+      this.#reason = String(error);
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.hasEnded = true;
+        const message = `the thread of the store ${options.path} ended: ${this.#reason ?? `it exited with code ${code}`}`;
+        this.#asked.reject(new SwitchgearError('store-unavailable', message));
+        resolve();
+      });
+    });
+  }
+
+  ask(message: ToWorker): Promise<FromWorker> {
+    this.#asked = Promise.withResolvers();
+    this.#worker.ref();
+    this.#worker.postMessage(message);
     return this.#asked.promise;
   }
 
-  #lose(worker: Worker, reason: string): void {
-    if (this.#worker === worker) this.#worker = undefined;
-    this.#asked?.reject(
-      new SwitchgearError('store-unavailable', `the thread of the store ${this.#options.path} ended: ${reason}`),
-    );
+  async close(): Promise<void> {
+    if (this.hasEnded) return;
+    // One that dies meanwhile has let go of the file as well.
+    await this.ask({ kind: 'close' }).catch(() => undefined);
+    this.#worker.ref();
+    await this.#exited;
   }
 }
 

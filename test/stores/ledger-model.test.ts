@@ -5,12 +5,11 @@ import { describe, expect, test } from 'vitest';
 
 import type { LedgerEntry, LedgerQuery } from '../../src/contract/records.ts';
 import type { CostSummary } from '../../src/contract/state.ts';
-import { MemoryLedger, type MemoryLedgerOptions } from '../../src/stores/memory-ledger.ts';
+import { dayMs, startMs } from '../support/ledger-entries.ts';
 import { LedgerModel, type ModelQuery } from '../support/ledger-model.ts';
+import { LEDGERS, type LedgerSubject, type LedgerSubjectOptions } from '../support/ledger-subjects.ts';
 import { propertyRuns } from '../support/properties.ts';
 
-const dayMs = 86_400_000;
-const startMs = Date.UTC(2026, 10, 21);
 const requestsMax = 30;
 
 /** Mostly the same one, so that many entries fall into one total. */
@@ -69,15 +68,16 @@ const steps = fc.array(
     { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.nat(2 * dayMs) }) },
     { weight: 4, arbitrary: fc.record({ type: fc.constant('ask' as const), query: queries }) },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('split' as const), atMs: fc.nat(20 * dayMs) }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('restart' as const) }) },
   ),
   { maxLength: 80, size: 'max' },
 );
 type Step = typeof steps extends fc.Arbitrary<(infer Each)[]> ? Each : never;
 
 /** Which attempts were folded is known of as many requests as there may be entries, so all of them are. */
-const options: fc.Arbitrary<MemoryLedgerOptions> = fc.record({
+const options: fc.Arbitrary<LedgerSubjectOptions> = fc.record({
   retainDays: fc.integer({ min: 1, max: 5 }),
-  entriesMax: fc.integer({ min: requestsMax, max: requestsMax + 20 }),
+  rememberedMax: fc.integer({ min: requestsMax, max: requestsMax + 20 }),
 });
 
 /** The query as callers write it. */
@@ -94,15 +94,15 @@ function inWords({ sinceMs, untilMs, tag, ...labels }: ModelQuery): LedgerQuery 
 class Comparison {
   /** What has happened, for whoever asks whether the search gets that far. */
   readonly reached = new Set<string>();
-  readonly #ledger: MemoryLedger;
+  readonly #subject: LedgerSubject;
   readonly #model = new LedgerModel();
   /** An attempt that comes after its request was folded counts as a request of its own in the average. */
   #hasLate = false;
   #hasFolded = false;
   #nowMs = startMs;
 
-  constructor(ledgerOptions: MemoryLedgerOptions) {
-    this.#ledger = new MemoryLedger(ledgerOptions);
+  constructor(subject: LedgerSubject) {
+    this.#subject = subject;
   }
 
   async apply(step: Step): Promise<void> {
@@ -129,6 +129,8 @@ class Comparison {
         return;
       case 'ask':
         return this.#compare(step.query);
+      case 'restart':
+        return this.#subject.restart();
       case 'split': {
         const middle = startMs + step.atMs;
         const [before, after] = [await this.#summary({ until: middle }), await this.#summary({ since: middle })];
@@ -140,13 +142,14 @@ class Comparison {
 
   async #tell(entries: readonly LedgerEntry[]): Promise<void> {
     for (const entry of entries) this.#model.record(entry);
-    await this.#ledger.append(entries);
-    for (const { requestId } of this.#model.entries) this.#hasFolded ||= await this.#isFolded(requestId);
+    await this.#subject.ledger.append(entries);
+    const told = new Set(this.#model.entries.map(({ requestId }) => requestId));
+    for (const requestId of told) this.#hasFolded ||= await this.#isFolded(requestId);
   }
 
   async #isFolded(requestId: string): Promise<boolean> {
     const isKnown = this.#model.entries.some((entry) => entry.requestId === requestId);
-    return isKnown && (await this.#ledger.entriesFor(requestId)).length === 0;
+    return isKnown && (await this.#subject.ledger.entriesFor(requestId)).length === 0;
   }
 
   async #compare(query: ModelQuery): Promise<void> {
@@ -161,34 +164,39 @@ class Comparison {
   }
 
   #summary(query: LedgerQuery): Promise<CostSummary> {
-    return this.#ledger.summary(query, this.#nowMs);
+    return this.#subject.ledger.summary(query, this.#nowMs);
   }
 }
 
-describe('the ledger against a list of entries', () => {
+describe.each(LEDGERS)('the %s ledger against a list of entries', (name, open) => {
+  const follow = async (ledgerOptions: LedgerSubjectOptions, sequence: readonly Step[]): Promise<Comparison> => {
+    await using subject = open(ledgerOptions);
+    const comparison = new Comparison(subject);
+    for (const step of sequence) await comparison.apply(step);
+    return comparison;
+  };
+
   test('comes to the same sums under any filter, whatever was told twice and however much was folded', async () => {
     await fc.assert(
       fc.asyncProperty(options, steps, async (ledgerOptions, sequence) => {
-        const comparison = new Comparison(ledgerOptions);
-        for (const step of sequence) await comparison.apply(step);
+        await follow(ledgerOptions, sequence);
       }),
-      propertyRuns(1_000),
+      propertyRuns(name === 'memory' ? 1_000 : 40),
     );
   });
 
   test('the search folds, asks, splits and repeats in every order', async () => {
     const times = new Map<string, number>();
-    for (const [ledgerOptions, sequence] of fc.sample(fc.tuple(options, steps), { numRuns: 100, seed: 11 })) {
-      const comparison = new Comparison(ledgerOptions);
-      for (const step of sequence) await comparison.apply(step);
-      for (const name of comparison.reached) times.set(name, (times.get(name) ?? 0) + 1);
+    for (const [ledgerOptions, sequence] of fc.sample(fc.tuple(options, steps), { numRuns: 40, seed: 11 })) {
+      const { reached } = await follow(ledgerOptions, sequence);
+      for (const each of reached) times.set(each, (times.get(each) ?? 0) + 1);
     }
-    for (const name of [
+    for (const each of [
       'asked after folding',
       'asked after a late attempt',
       'repeated after folding',
       'split after folding',
     ])
-      expect([name, (times.get(name) ?? 0) >= 5]).toEqual([name, true]);
+      expect([each, (times.get(each) ?? 0) >= 5]).toEqual([each, true]);
   });
 });
