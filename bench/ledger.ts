@@ -30,7 +30,9 @@ const host = timed(await createWorkerHost({ path, resultTtlMs: dayMs, hasWebhook
 const gateway = new Gateway(host, systemClock);
 const ledger = new SqliteLedger(gateway, { retainDays: 60 });
 
-console.log(`Node ${process.version}, ${ENTRIES} entries of 30 days, ${TENANTS} tenants, one request in ten tried twice\n`);
+console.log(
+  `Node ${process.version}, ${ENTRIES} entries of 30 days, ${TENANTS} tenants, one request in ten tried twice\n`,
+);
 await measureAppends();
 await measureSummary('everything', {});
 await measureSummary('the last hour', { since: endMs - dayMs / 24 });
@@ -48,7 +50,9 @@ async function measureAppends(): Promise<void> {
   const groupedMs = await append(0, GROUPED, GROUP);
   const restMs = await append(GROUPED, ENTRIES, 250);
   const bytes = statSync(path).size + statSync(`${path}-wal`).size;
-  console.log(`append, ${GROUP} at once: ${perSecond(GROUPED, groupedMs)}; 250 at once: ${perSecond(ENTRIES - GROUPED, restMs)}`);
+  console.log(
+    `append, ${GROUP} at once: ${perSecond(GROUPED, groupedMs)}; 250 at once: ${perSecond(ENTRIES - GROUPED, restMs)}`,
+  );
   console.log(`size: ${Math.round(bytes / ENTRIES)} bytes an entry\n`);
 }
 

@@ -83,7 +83,7 @@ export class LiveDesk implements BatchDesk {
   }
 
   async submit(inputs: AsyncIterable<BatchInput>, submission: BatchSubmission): Promise<BatchState> {
-    const { kind: _kind, file: _file, model: _model, ...options } = submission;
+    const { kind: _kind, file: _file, variant: _variant, ...options } = submission;
     parseBatchOptions(options);
     this.#refuseMore();
     const taken = await takeInputs(this.#parts, inputs, submission);

@@ -6,9 +6,13 @@ import type { BatchRecord, WaitingLine, WaitingLines } from '../contract/batches
 import { SwitchgearError } from '../contract/errors.ts';
 import type { RequestRecord } from '../contract/records.ts';
 import { askStore } from '../runtime/ask-store.ts';
-import { deadlineOf, endedRecord, type LineEnd, type PlacedLine, recordOfLine } from './line-records.ts';
+import { sleep } from '../runtime/sleep.ts';
+import { endedRecord, type LineEnd, type PlacedLine, recordOfLine, timeLeftMs } from './line-records.ts';
 import type { BatchParts } from './parts.ts';
 import { decodeLine } from './waiting-lines.ts';
+
+/** Lines that come into memory one after the other before others get their turn. */
+const LINES_PER_TURN = 20;
 
 export class Entrance {
   readonly #parts: BatchParts;
@@ -48,13 +52,18 @@ export class Entrance {
 
   async #next({ batchId, entered }: BatchRecord, max: number): Promise<readonly PlacedLine[]> {
     const isHeld =
-      this.#group !== undefined && entered >= this.#group.first && entered < this.#group.first + this.#group.lines.length;
+      this.#group !== undefined &&
+      entered >= this.#group.first &&
+      entered < this.#group.first + this.#group.lines.length;
     if (!isHeld) this.#group = await askStore(this.#parts.clock, this.#parts.batches.readLines(batchId, entered));
     const { first, lines } = this.#group ?? { first: entered, lines: [] };
     if (lines.length === 0) throw new SwitchgearError('store-unavailable', `line ${entered} is not in the store`);
     return lines
       .slice(entered - first, entered - first + max)
-      .map((text, offset): { index: number; line: WaitingLine } => ({ index: entered + offset, line: decodeLine(text) }));
+      .map((text, offset): { index: number; line: WaitingLine } => ({
+        index: entered + offset,
+        line: decodeLine(text),
+      }));
   }
 
   #moment() {
@@ -82,7 +91,9 @@ export class Entrance {
 
   async #admitAll(batch: BatchRecord, placed: readonly PlacedLine[]): Promise<BatchRecord> {
     let now = batch;
-    for (const line of placed) {
+    for (const [count, line] of placed.entries()) {
+      // Providers that answer at once would leave nobody else a turn.
+      if (count % LINES_PER_TURN === 0) await sleep(this.#parts.clock, 0, this.#parts.ending);
       const next = await this.#admit(now, line);
       if (next === undefined) break;
       now = next;
@@ -113,7 +124,7 @@ export class Entrance {
 
   #optionsOf(batch: BatchRecord) {
     const { priority, fallbacks, recovery, tags } = batch.settings;
-    const timeoutMs = Math.max(1, deadlineOf(batch) - this.#parts.steadyWallMs());
+    const timeoutMs = timeLeftMs(batch, this.#parts.steadyWallMs());
     return { priority, tags, recovery, timeoutMs, tenant: batch.tenant, ...(fallbacks !== undefined && { fallbacks }) };
   }
 }

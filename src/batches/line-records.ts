@@ -30,6 +30,11 @@ export function deadlineOf({ createdAt, settings }: BatchRecord): number {
   return createdAt + settings.timeoutMs;
 }
 
+/** How long a request of the batch may take from now on. */
+export function timeLeftMs(batch: BatchRecord, nowMs: number): number {
+  return Math.max(1, Math.ceil(deadlineOf(batch) - nowMs));
+}
+
 /**
  * A line as a record that is to be run, or that has ended already because it is no request. It comes into line now: a place
  * as old as its batch would put all of a long batch before everybody else.
@@ -77,7 +82,7 @@ function openRecord(
     tags,
     createdAt: nowMs,
     enqueuedAt: nowMs,
-    timeoutMs: Math.max(1, deadlineOf(batch) - nowMs),
+    timeoutMs: timeLeftMs(batch, nowMs),
     recovery,
     recoveries: 0,
     batch: line,

@@ -107,7 +107,7 @@ export async function* readRows(
   { batches, clock, batchId }: Pick<LiveBatchParts, 'batches' | 'clock' | 'batchId'>,
   from: number,
 ): AsyncGenerator<BatchRow, void> {
-  for (let next = from; ; ) {
+  for (let next = from; ;) {
     const rows = await askStore(clock, batches.rows(batchId, next, ROWS_MAX));
     const last = rows.at(-1);
     if (last === undefined) return;

@@ -29,7 +29,7 @@ export const LINES_MAX = 50_000;
 /** Mistakes of one input that are told. */
 const PROBLEMS_MAX = 100;
 /** Others get their turn after so many lines. */
-const LINES_PER_TURN = 500;
+const LINES_PER_TURN = 100;
 const BATCH_TIMEOUT_MS = 86_400_000;
 const TENANT_DEFAULT = 'default';
 
@@ -42,7 +42,10 @@ export interface TakenIn {
 type Options = Omit<BatchOptions, 'onProgress'>;
 
 /** What is known of a batch before its lines are. */
-type Heading = Pick<BatchRecord, 'tenant' | 'kind' | 'idempotencyKey' | 'requestHash' | 'settings' | 'metadata' | 'inputFileId'>;
+type Heading = Pick<
+  BatchRecord,
+  'tenant' | 'kind' | 'idempotencyKey' | 'requestHash' | 'settings' | 'metadata' | 'inputFileId'
+>;
 
 /** Takes in requests that a program has in memory. @throws {SwitchgearError} that names the first request at fault */
 export async function takeRequests(
@@ -51,7 +54,7 @@ export async function takeRequests(
   options: Options,
 ): Promise<TakenIn> {
   refuseWhileDraining(parts);
-  if (!Array.isArray(requests) || requests.length === 0 || requests.length > LINES_MAX) throw wrongLength(requests);
+  if (!isList(requests)) throw wrongLength(requests);
   const hash = createHash('sha256').update(JSON.stringify([options.fallbacks ?? null]));
   const parsed: ParsedRequest[] = [];
   for (const [index, request] of requests.entries()) {
@@ -76,9 +79,9 @@ export async function takeInputs(
   submission: BatchSubmission,
 ): Promise<TakenIn> {
   refuseWhileDraining(parts);
-  const { kind, file, model = null, fallbacks = null } = submission;
+  const { kind, file, variant = null, fallbacks = null } = submission;
   const requestHash = createHash('sha256')
-    .update(JSON.stringify([file.digest, kind, model, fallbacks]))
+    .update(JSON.stringify([file.digest, kind, variant, fallbacks]))
     .digest('hex');
   const heading = headingOf(parts, submission, { kind, requestHash, inputFileId: file.fileId });
   const known = await findKnown(parts, heading);
@@ -108,13 +111,12 @@ async function writeInputs(
 function readLine(
   parts: BatchParts,
   input: Exclude<BatchInput, { problem: BatchProblem }>,
-  { kind, model, fallbacks }: BatchSubmission,
+  { kind, fallbacks }: BatchSubmission,
 ): WaitingLine {
   const { customId } = input;
   if ('refusal' in input) return { customId, refusal: input.refusal };
   try {
-    const request = model === undefined ? input.request : { ...input.request, model: input.request.model ?? model };
-    return { customId, request: parseLine(parts, kind, request, fallbacks) };
+    return { customId, request: parseLine(parts, kind, input.request, fallbacks) };
   } catch (error) {
     return { customId, refusal: refusalOf(error) };
   }
@@ -228,6 +230,10 @@ async function insert({ batches, clock }: BatchParts, batch: BatchRecord): Promi
 function refuseWhileDraining({ isDraining }: BatchParts): void {
   if (isDraining())
     throw new SwitchgearError('shutting-down', 'the service is shutting down; submit the batch again later');
+}
+
+function isList(requests: readonly CompletionRequest[]): boolean {
+  return Array.isArray(requests) && requests.length > 0 && requests.length <= LINES_MAX;
 }
 
 function wrongLength(requests: unknown): SwitchgearError {

@@ -75,7 +75,8 @@ class BatchRun {
       for (let batch = first; ; batch = await this.#look(first.id)) {
         const progress = meter.measure(batch, performance.now());
         const { isJson, shell } = this.#context;
-        if (isJson) await shell.stdout.write(`${JSON.stringify({ batchId: batch.id, status: batch.status, ...progress })}\n`);
+        if (isJson)
+          await shell.stdout.write(`${JSON.stringify({ batchId: batch.id, status: batch.status, ...progress })}\n`);
         else await this.#block.draw([renderProgress(progress)], renderProgress(progress));
         if (isOver(batch)) return batch;
         await sleep(POLL_MS, undefined, { signal: this.#signal });
@@ -98,7 +99,10 @@ class BatchRun {
     const cost = await this.#cost(batch.id);
     const summary = `${count(completed)} of ${count(total)} succeeded${cost}: ${output}`;
     if (completed < total) {
-      const how = batch.status === 'completed' ? '' : ` (the batch ${batch.status === 'expired' ? 'ran out of time' : 'was cancelled'})`;
+      const how =
+        batch.status === 'completed'
+          ? ''
+          : ` (the batch ${batch.status === 'expired' ? 'ran out of time' : 'was cancelled'})`;
       const named = written.failures.join('; ');
       const more = failed > written.failures.length ? '; …' : '';
       const advice = 'Another --key runs the file again';
@@ -167,7 +171,10 @@ class BatchRun {
     const written = await writeOutput(output, client.stream({ method: 'GET', path, signal: this.#signal }));
     const { total } = batch.request_counts;
     if (written.lines === total) return written;
-    throw new CliFailure(EXIT.protocol, `expected the results of ${batch.id} to have ${total} lines, got ${written.lines}`);
+    throw new CliFailure(
+      EXIT.protocol,
+      `expected the results of ${batch.id} to have ${total} lines, got ${written.lines}`,
+    );
   }
 
   /** Costs are told where they are known; the results are what was asked for. */

@@ -25,7 +25,13 @@ export const batchBody = z.object({
   expires_at: number,
   request_counts: z.object({ total: z.number(), completed: z.number(), failed: z.number() }),
   status_counts: z
-    .object({ queued: z.number(), running: z.number(), succeeded: z.number(), failed: z.number(), cancelled: z.number() })
+    .object({
+      queued: z.number(),
+      running: z.number(),
+      succeeded: z.number(),
+      failed: z.number(),
+      cancelled: z.number(),
+    })
     .nullish(),
   results_file_id: string,
   errors: z

@@ -17,7 +17,9 @@ export const addBatch: AddCommand = (program, session) => {
     .argument('<file>', 'JSON lines in the format of the OpenAI batch API')
     .option('-o, --output <file>', 'where the results go; default: FILE with .output before its extension')
     .option('-m, --model <model>', 'for requests that name no model')
-    .addOption(new Option('-p, --priority <class>', 'class of service; default: low').choices(['high', 'normal', 'low']))
+    .addOption(
+      new Option('-p, --priority <class>', 'class of service; default: low').choices(['high', 'normal', 'low']),
+    )
     .option('--timeout-ms <ms>', 'when the whole batch has to be done; default: 24 hours', integer(1, 604_800_000))
     .option('--tenant <name>', 'the account it is booked to')
     .option('--key <key>', 'another key runs a file again that was run before')

@@ -51,8 +51,9 @@ function renderProviders({ providers, leftOut }: ProvidersBody, nowMs: number): 
 }
 
 /** Requests are counted once, in the heading; in their lanes some may stand more than once. */
-function renderQueue({ open, waiting, running, lanes }: QueueBody): string {
-  const total = typeof waiting === 'number' ? `${waiting} waiting, ${running ?? '-'} running` : `${open} open`;
+function renderQueue({ open, waiting, running, parked, lanes }: QueueBody): string {
+  const inMemory = typeof waiting === 'number' ? `${waiting} waiting, ${running ?? '-'} running` : `${open} open`;
+  const total = (parked ?? 0) === 0 ? inMemory : `${inMemory}, ${parked} more waiting in the store`;
   const table = renderTable(
     [`QUEUE (${total})`, 'WAITING', 'RUNNING', 'LIMIT'],
     lanes.map((lane) => [

@@ -101,6 +101,7 @@ export const queueBody = z.object({
   open: z.number(),
   waiting: number,
   running: number,
+  parked: number,
 });
 export type QueueBody = z.infer<typeof queueBody>;
 

@@ -3,7 +3,14 @@
  * records a few at a time (they are *entered*) and then take the path of every other request. What a batch says of itself
  * (its counts, its results) is read from those records, so that nothing is told twice.
  */
-import type { EmbeddingRequest, CompletionRequest, ParsedRequest, Priority, RequestOptions, Recovery } from './request.ts';
+import type {
+  EmbeddingRequest,
+  CompletionRequest,
+  ParsedRequest,
+  Priority,
+  RequestOptions,
+  Recovery,
+} from './request.ts';
 import type { BatchLine, RequestRecord, RequestStatus, Settlement } from './records.ts';
 import type { CompletionResponse, RequestId } from './response.ts';
 import type { SwitchgearError } from './errors.ts';
@@ -237,8 +244,8 @@ export type BatchInput =
 export interface BatchSubmission extends Omit<BatchOptions, 'onProgress'> {
   readonly kind: ParsedRequest['kind'];
   readonly file: StoredFile;
-  /** For requests that name none. Default: `defaults.model` of the config. */
-  readonly model?: string;
+  /** What else decides what its lines mean: an idempotency key stands for the same file read in the same way. */
+  readonly variant?: string;
 }
 
 export type BatchStatus = 'running' | 'cancelling' | 'refused' | 'completed' | 'expired' | 'cancelled';

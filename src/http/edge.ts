@@ -17,6 +17,8 @@ export interface HttpLimits {
   readonly socketsMax: number;
   /** Per remote address other than loopback. */
   readonly socketsPerAddressMax: number;
+  /** Of an uploaded file, whose lines are bounded like bodies. */
+  readonly fileBytesMax: number;
   /** Nested arrays and objects in a body. */
   readonly bodyDepthMax: number;
   /** A comment is sent into a stream that has been silent this long, so that proxies keep it open. */
@@ -32,6 +34,7 @@ export const HTTP_LIMITS: HttpLimits = {
   keepAliveTimeoutMs: 72_000,
   socketsMax: 2_000,
   socketsPerAddressMax: 100,
+  fileBytesMax: 100 * 1024 * 1024,
   bodyDepthMax: 100,
   heartbeatMs: 15_000,
   readerStallMs: 120_000,

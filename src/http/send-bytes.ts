@@ -21,11 +21,10 @@ export async function sendBytes({ edge, reply, headers, chunks }: BytesJob): Pro
   const { raw } = reply;
   raw.writeHead(200, headers);
   try {
-    for (let next = first; next.done !== true; next = await iterator.next()) {
-      if (raw.destroyed) return reply;
+    for (let next = first; next.done !== true && !raw.destroyed; next = await iterator.next()) {
       if (!raw.write(next.value)) await drained(raw, edge);
     }
-    raw.end();
+    if (!raw.destroyed) raw.end();
   } catch (error) {
     reply.log.error({ err: error }, 'an answer broke while it was sent');
     raw.destroy();

@@ -20,6 +20,8 @@ import type { Runtime } from './runtime.ts';
 
 const TENANT_DEFAULT = 'default';
 const SUGGESTIONS_MAX = 8;
+/** Of the queue's depth at most so much is kept for records that wait in the store. */
+const RESERVE_MAX = 500;
 
 export type Mode = 'sync' | 'async' | 'stream';
 
@@ -100,6 +102,11 @@ export class Door {
       for (const requestId of ids) this.#entering.delete(requestId);
       entering.resolve();
     }
+  }
+
+  /** So much of the queue comes free before records are taken in from the store. */
+  get share(): number {
+    return Math.max(1, this.#reserve);
   }
 
   /** How many requests may still come into memory. */
@@ -229,13 +236,22 @@ export class Door {
     const mayPark = store.isDurable && parts.mode === 'async';
     if (!mayPark) this.#makeRoom(parts);
     else if (store.parked > 0 && !table.isAhead(parts.key)) return 'store';
-    else if (this.room <= 0 && !this.#evictFor(parts)) return 'store';
+    else if (this.#isFull && !this.#evictFor(parts)) return 'store';
     return 'memory';
+  }
+
+  /** While records wait in the store, newcomers leave the room that those need to come in. */
+  get #isFull(): boolean {
+    return this.room <= (this.#runtime.store.parked > 0 ? this.#reserve : 0);
+  }
+
+  get #reserve(): number {
+    return Math.min(RESERVE_MAX, Math.floor(this.#runtime.config().service.queueDepthMax / 4));
   }
 
   /** @throws {SwitchgearError} `queue-full` */
   #makeRoom(parts: OpenParts): void {
-    if (this.room <= 0 && !this.#evictFor(parts)) {
+    if (this.#isFull && !this.#evictFor(parts)) {
       const { open: table } = this.#runtime;
       throw this.#queueFull(`${table.waiting + table.unwritten + this.#entering.size} requests are waiting already`);
     }
@@ -312,7 +328,10 @@ export class Door {
     if (!isOrphan || this.#isHere(requestId)) return { kind: 'known', requestId };
     // Its insertion took effect without anybody hearing of it: whoever asks again is the first to be promised it.
     const [open] = await this.takeIn([loaded.record]);
-    return open === undefined ? { kind: 'known', requestId } : { kind: 'new', open };
+    if (open === undefined) return { kind: 'known', requestId };
+    const { request, priority } = loaded.record;
+    this.#runtime.announce('request.admitted', { requestId, model: request.model, priority, mode: open.init.mode });
+    return { kind: 'new', open };
   }
 
   #isHere(requestId: RequestId): boolean {

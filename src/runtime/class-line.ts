@@ -35,6 +35,11 @@ export class ClassLine<Entry extends Queued> {
     return this.#turns.find(({ first }) => bound === undefined || isBefore(first.key, bound));
   }
 
+  /** Tenant by tenant, in the order of their turns. */
+  entries(): Entry[] {
+    return this.#turns.members().flatMap(({ waiting }) => waiting.items().map(({ entry }) => entry));
+  }
+
   /** A tenant that comes, or comes back, is last in line, unless it has kept a place. */
   add(entry: Entry, keptPlace?: number): Waiting<Entry> {
     const added = { entry, position: 0 };

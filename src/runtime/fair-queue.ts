@@ -54,6 +54,13 @@ export class FairQueue<Entry extends Queued> {
     return Array.from(this.#waiting.values(), ({ entry }) => entry);
   }
 
+  /** All entries, in the order in which they would be taken if nothing came. */
+  inOrder(): Entry[] {
+    const copy = new FairQueue<Entry>();
+    for (const line of this.#ranks) for (const entry of line.entries()) copy.add(entry);
+    return Array.from({ length: this.size }, () => copy.takeNext()).filter((entry) => entry !== undefined);
+  }
+
   add(entry: Entry): void {
     const line = this.#lines[entry.key.priority];
     this.#waiting.set(entry.id, line.add(entry, this.#placeKeptFor(entry)));

@@ -91,10 +91,9 @@ export class Feeder {
 
   /** A quarter of the queue, so that not every place that comes free asks the store. */
   get #isWorthwhile(): boolean {
-    const { store, service, config } = this.#runtime;
-    if (this.#isClosed) return false;
-    const share = Math.min(TAKEN_MAX, Math.ceil(config().service.queueDepthMax / 4));
-    return store.parked > 0 && !service.isDraining && this.#door.room >= share;
+    const { store, service } = this.#runtime;
+    if (this.#isClosed || service.isDraining) return false;
+    return store.parked > 0 && this.#door.room >= this.#door.share;
   }
 
   async #feed(): Promise<void> {

@@ -27,6 +27,11 @@ export class HeapQueue implements Queue<RunFunction, LaneAddOptions> {
     return this.#tasks.next?.id;
   }
 
+  /** All ids, in the order in which they would be dequeued if nobody came. */
+  idsInOrder(): string[] {
+    return this.#tasks.inOrder().map(({ id }) => id);
+  }
+
   /** p-queue lists waiting tasks by priority through this; a lane has no use for it but the count. */
   filter(): RunFunction[] {
     return this.#tasks.entries().map(({ run }) => run);

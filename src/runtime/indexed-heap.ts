@@ -28,6 +28,11 @@ export class Heap<Item extends Placed> {
     return this.#items[0];
   }
 
+  /** All items, in no order. */
+  items(): readonly Item[] {
+    return this.#items;
+  }
+
   add(item: Item): void {
     this.#items.push(item);
     this.#rise(item, this.#items.length - 1);

@@ -7,7 +7,7 @@
 import PQueue from 'p-queue';
 import type { ClaimResult, ProviderControl } from '../actors/provider-control.ts';
 import type { Clock, TimerHandle } from '../contract/clock.ts';
-import { compareKeys, type QueueKey } from '../policy/order.ts';
+import type { QueueKey } from '../policy/order.ts';
 import type { Admission } from '../policy/rank.ts';
 import { HeapQueue, type LaneAddOptions } from './heap-queue.ts';
 
@@ -47,6 +47,8 @@ export interface LaneStatus {
   readonly paused: boolean;
 }
 
+const PATIENCES: readonly Patience[] = ['none', 'brief', 'recovery'];
+
 interface Place {
   readonly waiter: Waiter;
   readonly leaving: AbortController;
@@ -58,6 +60,12 @@ export class Lane {
   readonly #queue: PQueue<HeapQueue, LaneAddOptions>;
   readonly #order: HeapQueue;
   readonly #places = new Map<string, Place>();
+  /** Who stays for the same, so that nobody is asked who stays anyway. */
+  readonly #byPatience: Readonly<Record<Patience, Set<string>>> = {
+    none: new Set(),
+    brief: new Set(),
+    recovery: new Set(),
+  };
   #paceTimer: TimerHandle | undefined;
   /** The waiter that could not be paced. */
   #standingFor: string | undefined;
@@ -93,6 +101,7 @@ export class Lane {
   enter(waiter: Waiter): void {
     const leaving = new AbortController();
     this.#places.set(waiter.id, { waiter, leaving });
+    this.#byPatience[waiter.patience].add(waiter.id);
     const options = { id: waiter.id, key: waiter.key, signal: leaving.signal };
     // Rejects only when the waiter left the lane, which `leave` has recorded.
     void this.#queue.add(() => this.#serve(waiter), options).catch(() => undefined);
@@ -102,9 +111,7 @@ export class Lane {
   }
 
   leave(id: string): void {
-    const place = this.#places.get(id);
-    this.#places.delete(id);
-    place?.leaving.abort();
+    this.#giveUpPlace(id)?.leaving.abort();
     if (this.#isOvertaken) this.#endStandstill();
   }
 
@@ -112,7 +119,7 @@ export class Lane {
   close(): void {
     if (this.#paceTimer !== undefined) this.#clock.clearTimeout(this.#paceTimer);
     this.#paceTimer = undefined;
-    for (const { waiter } of [...this.#places.values()]) this.#sendBack(waiter);
+    this.#sendBack(PATIENCES);
   }
 
   /** Follows the provider: its concurrency limit, and whether it admits. */
@@ -124,15 +131,12 @@ export class Lane {
       return;
     }
     this.#queue.pause();
-    const impatient = [...this.#places.values()].filter(({ waiter }) => !isPatient(waiter.patience, admission));
-    // Whoever is first in line is first to find somebody else, or to be the probe.
-    impatient.sort((one, other) => compareKeys(one.waiter.key, other.waiter.key));
-    for (const { waiter } of impatient) this.#sendBack(waiter);
+    this.#sendBack(PATIENCES.filter((patience) => !isPatient(patience, admission)));
   }
 
   /** Holds the slot until the attempt is over. p-queue's own signal must not see a running task: it would free the slot. */
   async #serve(waiter: Waiter): Promise<void> {
-    if (!this.#places.delete(waiter.id)) return;
+    if (this.#giveUpPlace(waiter.id) === undefined) return;
     const result = waiter.claim(this.provider);
     if (result.kind !== 'claimed') this.#order.giveBack(waiter.id);
     switch (result.kind) {
@@ -173,9 +177,22 @@ export class Lane {
     return undefined;
   }
 
-  #sendBack(waiter: Waiter): void {
-    this.leave(waiter.id);
-    waiter.reroute();
+  #giveUpPlace(id: string): Place | undefined {
+    const place = this.#places.get(id);
+    this.#places.delete(id);
+    if (place !== undefined) this.#byPatience[place.waiter.patience].delete(id);
+    return place;
+  }
+
+  /** Whoever is next in line is first to find somebody else, or to be the probe. */
+  #sendBack(patiences: readonly Patience[]): void {
+    const ids = new Set(patiences.flatMap((patience) => [...this.#byPatience[patience]]));
+    const inOrder = ids.size > 1 ? this.#order.idsInOrder().filter((id) => ids.has(id)) : ids;
+    for (const id of inOrder) {
+      const place = this.#places.get(id);
+      this.leave(id);
+      place?.waiter.reroute();
+    }
   }
 
   #standStill(id: string, waitMs: number): void {

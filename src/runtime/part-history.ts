@@ -39,6 +39,8 @@ export class PartHistory {
 
   /** Tells those who wait that there is something new. */
   wake(): void {
+    // Called for every piece of every answer, most of which nobody reads along with.
+    if (this.#waiting.size === 0) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const wake of waiting) wake();

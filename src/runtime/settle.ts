@@ -5,14 +5,12 @@ import type { Settlement } from '../contract/records.ts';
 import type { AnyResponse, CompletionResponse, Latency } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
-import { askStore } from './ask-store.ts';
 import type { AttemptOutcome } from './attempt-outcome.ts';
+import { insist } from './insist.ts';
 import type { OpenRequest, StopReason } from './open-request.ts';
 import type { PartSink } from './part-sink.ts';
 import type { LastFailure } from './progress.ts';
 import type { Runtime } from './runtime.ts';
-import { insist } from './insist.ts';
-import { queueRetryMs } from './queue-retry.ts';
 
 export type Ending =
   | { readonly kind: 'succeeded'; readonly response: AnyResponse; readonly reasoning: string }
@@ -53,7 +51,7 @@ async function write(
 ): Promise<'written' | 'superseded' | 'unwritten'> {
   const stored = withoutWireBody(settlement);
   const settledAt = runtime.clock.wallMs();
-  const written = await hold(runtime, open, 'settle', () => runtime.store.settle(open.claim, stored, settledAt));
+  const written = await insistFor(runtime, open, 'settle', () => runtime.store.settle(open.claim, stored, settledAt));
   if (written === undefined) return 'unwritten';
   if (!written.value) return 'superseded';
   runtime.wakeWebhooks();
@@ -61,15 +59,15 @@ async function write(
 }
 
 /** Writes to the store for as long as it takes. */
-async function hold<Value>(
+async function insistFor<Value>(
   runtime: Runtime,
   open: OpenRequest,
   operation: string,
-  write: () => Promise<Value>,
+  act: () => Promise<Value>,
 ): Promise<{ readonly value: Value } | undefined> {
   runtime.open.mark(open, 'running');
   runtime.open.unwritten += 1;
-  const written = await insist(runtime, { requestId: open.requestId, operation }, write);
+  const written = await insist(runtime, { requestId: open.requestId, operation }, act);
   runtime.open.unwritten -= 1;
   return written;
 }
@@ -85,24 +83,24 @@ export async function release(runtime: Runtime, open: OpenRequest, reason: 'evic
   if (!open.settle(settlementOf(ending), error)) return;
   open.isReleased = true;
   // What cannot be written any more is claimed by a process that has ended, and recovered from that.
-  await hold(runtime, open, 'park', () => runtime.store.park(open.claim));
+  await insistFor(runtime, open, 'park', () => runtime.store.park(open.claim));
   leave(runtime, open);
   endStream(open, ending);
   open.wake();
   runtime.announce('request.parked', { requestId: open.requestId, reason });
 }
 
-/** Somebody else has ended the record: what the store says is how it ended. Never rejects. */
+/** The record has ended, or is somebody else's: what the store says is how it ended. Never rejects. */
 export async function supersede(runtime: Runtime, open: OpenRequest): Promise<void> {
-  const { store, clock } = runtime;
-  const loaded = await askStore(clock, store.load(open.requestId)).catch(() => undefined);
-  const settlement = loaded?.kind === 'found' ? loaded.record.settlement : undefined;
+  // A store that fails just now is asked again: what it knows must not be told as another end.
+  const loaded = await insistFor(runtime, open, 'load', () => runtime.store.load(open.requestId));
+  const settlement = loaded?.value.kind === 'found' ? loaded.value.record.settlement : undefined;
   if (settlement === undefined) {
     disown(runtime, open);
     return;
   }
-  // What came here is not what it ended with.
-  open.history.takeBack();
+  // What came here is not what it ended with, unless the store kept it although it had said that it failed.
+  if (!isStoredEnd(open.settlement, settlement)) open.history.takeBack();
   const error = settlement.status === 'succeeded' ? undefined : SwitchgearError.fromReport(settlement.error);
   if (!open.settle(settlement, error)) open.replaceEnding(settlement, error);
   finish(
@@ -112,6 +110,10 @@ export async function supersede(runtime: Runtime, open: OpenRequest): Promise<vo
       ? { kind: 'succeeded', response: settlement.response, reasoning: '' }
       : { kind: 'failed', error: SwitchgearError.fromReport(settlement.error) },
   );
+}
+
+function isStoredEnd(own: Settlement | undefined, stored: Settlement): boolean {
+  return own !== undefined && JSON.stringify(withoutWireBody(own)) === JSON.stringify(stored);
 }
 
 /** The service ends before it could write how a request ended: nobody is told an end that may turn out another one. */

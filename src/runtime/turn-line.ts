@@ -29,6 +29,11 @@ export class TurnLine<Member extends Placed> {
     return this.#winners[1];
   }
 
+  /** All, in the order of their places. */
+  members(): Member[] {
+    return this.#winners.slice(this.#room, this.#room + this.#end).filter((member) => member !== undefined);
+  }
+
   /** The first in line that may go. Whoever is before one that may go may go, too. */
   find(mayGo: (member: Member) => boolean): Member | undefined {
     const { winner } = this;
@@ -101,7 +106,7 @@ export class TurnLine<Member extends Placed> {
 
   #makeRoom(): void {
     if (this.#end < this.#room && this.#room <= Math.max(ROOM_MIN, SPARSE * this.#size)) return;
-    this.#lay(this.#winners.slice(this.#room, this.#room + this.#end).filter((member) => member !== undefined));
+    this.#lay(this.members());
   }
 
   /** Gives these the first places, in this order, and at least as many free ones behind them. */

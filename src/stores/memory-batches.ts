@@ -122,7 +122,11 @@ export class MemoryBatches implements BatchStore {
 
   async counts(batchId: BatchId): Promise<EnteredCounts> {
     const counts = { queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
-    for (const record of this.#recordsOf(batchId)) counts[record.status] += 1;
+    const { records } = this.#options;
+    for (const requestId of records.linesOf(batchId)) {
+      const status = records.peek(requestId)?.status;
+      if (status !== undefined) counts[status] += 1;
+    }
     return counts;
   }
 

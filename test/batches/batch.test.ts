@@ -125,10 +125,20 @@ describe('a batch', () => {
     await runtime.run(runtime.service.completionBatch(questions(5)));
     await runtime.clock.advance(500);
     await runtime.complete(ask('now'));
-    expect(runtime.provider('first').attempts.map(({ prompt }) => prompt).slice(0, 2)).toEqual(['0', 'now']);
+    expect(
+      runtime
+        .provider('first')
+        .attempts.map(({ prompt }) => prompt)
+        .slice(0, 2),
+    ).toEqual(['0', 'now']);
     const urgent = await runtime.run(runtime.service.completionBatch([ask('urgent')], { priority: 'high' }));
     await runtime.run(urgent.results());
-    expect(runtime.provider('first').attempts.map(({ prompt }) => prompt).slice(0, 4)).toEqual(['0', 'now', '1', 'urgent']);
+    expect(
+      runtime
+        .provider('first')
+        .attempts.map(({ prompt }) => prompt)
+        .slice(0, 4),
+    ).toEqual(['0', 'now', '1', 'urgent']);
   });
 
   test('goes on when its reader leaves the loop', async () => {
@@ -163,7 +173,7 @@ describe('what cannot be a batch', () => {
     ['a model that nobody has', ask('x', 'none'), 'unknown-model', 'requests[2].model'],
   ])('%s is named by its place, and nothing is stored', async (_name, wrong, code, param) => {
     await using runtime = await start();
-    const requests = [HELLO, HELLO, wrong as CompletionRequest, HELLO];
+    const requests = [HELLO, HELLO, wrong, HELLO];
     const error = await runtime.failure(runtime.service.completionBatch(requests));
     expect(error).toMatchObject({ code, param });
     expect(error.message).toMatch(/^requests\[2\]: expected /);
@@ -230,7 +240,9 @@ describe('an idempotency key', () => {
         code: 'idempotency-conflict',
       });
     const fallbacks = ['m'];
-    expect(await runtime.failure(runtime.service.completionBatch(questions(3), { ...options, fallbacks }))).toMatchObject({
+    expect(
+      await runtime.failure(runtime.service.completionBatch(questions(3), { ...options, fallbacks })),
+    ).toMatchObject({
       code: 'idempotency-conflict',
     });
   });
@@ -241,7 +253,9 @@ describe('an idempotency key', () => {
     const batch = await runtime.run(runtime.service.completionBatch(questions(2), options));
     await runtime.run(batch.results());
     const told: BatchCounts[] = [];
-    await runtime.run(runtime.service.completionBatch(questions(2), { ...options, onProgress: (now) => told.push(now) }));
+    await runtime.run(
+      runtime.service.completionBatch(questions(2), { ...options, onProgress: (now) => told.push(now) }),
+    );
     expect(told).toEqual([{ total: 2, queued: 0, running: 0, succeeded: 2, failed: 0, cancelled: 0 }]);
   });
 });

@@ -110,6 +110,14 @@ describe('status', () => {
     expect(out).toMatch(/^Lanes overlap: a request that several providers may take waits in the lane of each\.$/m);
   });
 
+  test('tells what waits in the store beside what waits in memory', async () => {
+    await using daemon = await startScriptedDaemon(({ path }, response) =>
+      reply(response, 200, path === '/admin/queue' ? { ...queue, parked: 1_200 } : answers[path]),
+    );
+    const { out } = await run(['status', '--url', daemon.url]);
+    expect(out).toMatch(/^QUEUE \(7 waiting, 2 running, 1200 more waiting in the store\) /m);
+  });
+
   test.each([
     ['rate-limited', {}, 'rate limited'],
     ['failing', { failureCount: 3, successCount: 7 }, '3 of 10 failed'],

@@ -53,10 +53,10 @@ export function createLine(batchId: string, index: number, settlement?: Settleme
   return { ...record, status: settlement.status, settlement, settledAt: CREATED_AT + 5 };
 }
 
-export const refused: Settlement = {
+export const refused = {
   status: 'failed',
   error: { code: 'invalid-request', message: 'line 2: expected messages to be an array', attempts: [] },
-};
+} satisfies Settlement;
 
 export const cancelled: Settlement = {
   status: 'cancelled',
@@ -71,7 +71,9 @@ async function statusOf(batches: BatchStore, batchId: string): Promise<string> {
 
 /** Runs the contract against the storages that `open` opens. */
 export function describeBatchStoreContract(name: string, open: OpenBatchSubject): void {
-  const within = async (use: (storage: BatchSubject['storage'], clock: VirtualClock) => Promise<void>): Promise<void> => {
+  const within = async (
+    use: (storage: BatchSubject['storage'], clock: VirtualClock) => Promise<void>,
+  ): Promise<void> => {
     const clock = new VirtualClock();
     const subject = await open({ clock, resultTtlMs: RESULT_TTL_MS });
     try {
@@ -121,7 +123,10 @@ export function describeBatchStoreContract(name: string, open: OpenBatchSubject)
         expect(await batches.findByKey('default', 'k')).toEqual(keyed);
         expect(await batches.findByKey('acme', 'none')).toBeUndefined();
         expect(await batches.findByKey('nobody', 'k')).toBeUndefined();
-        expect([await statusOf(batches, 'batch_2'), await statusOf(batches, 'batch_3')]).toEqual(['unknown', 'unknown']);
+        expect([await statusOf(batches, 'batch_2'), await statusOf(batches, 'batch_3')]).toEqual([
+          'unknown',
+          'unknown',
+        ]);
       }));
 
     test('lists begin with the newest and go on after the last one seen', () =>

@@ -105,6 +105,28 @@ export function describeDurableStoreContract(name: string, open: OpenDurableStor
         }
       }));
 
+    test('those whose deadline has passed are listed, the first to pass first; only parked ones, and no more than asked for', () =>
+      within(async ({ store }, clock) => {
+        const waiting = (requestId: string, timeoutMs: number) =>
+          createRecord(requestId, { enqueuedAt: clock.wallMs(), timeoutMs, tenant: requestId, priority: 'low' });
+        const overdue = async (max: number) => (await store.listOverdue(max)).map(({ requestId }) => requestId);
+        for (const timeoutMs of [3_000, 1_000, 2_000])
+          await store.insert(waiting(`req_${timeoutMs}`, timeoutMs), 'store');
+        await store.insert(waiting('req_memory', 1_000), 'memory');
+        await clock.advance(999);
+        expect(await overdue(10)).toEqual([]);
+        await clock.advance(1);
+        expect(await overdue(10)).toEqual(['req_1000']);
+        await clock.advance(2_000);
+        expect(await overdue(10)).toEqual(['req_1000', 'req_2000', 'req_3000']);
+        expect(await overdue(2)).toEqual(['req_1000', 'req_2000']);
+        await store.claim(['req_2000']);
+        await store.settleParked('req_1000', failedSettlement, 5);
+        expect(await store.listOverdue(10)).toMatchObject([
+          { requestId: 'req_3000', tenant: 'req_3000', timeoutMs: 3_000 },
+        ]);
+      }));
+
     test('a key stands for a parked record too', () =>
       within(async ({ store }) => {
         const keyed = (requestId: string) => createRecord(requestId, { idempotencyKey: 'key' });

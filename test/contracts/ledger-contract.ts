@@ -150,7 +150,7 @@ export function describeLedgerContract(name: string, open: OpenLedger): void {
       const names = ['constructor', '__proto__', 'toString'];
       const summary = await summaryOf(names.map((tenant) => entry({ requestId: tenant, tenant, model: tenant })));
       expect(Object.keys(summary.costByTenant)).toEqual(names);
-      expect(Object.entries(summary.costByModel)).toEqual(names.map((name) => [name, money(1000)]));
+      expect(Object.entries(summary.costByModel)).toEqual(names.map((each) => [each, money(1000)]));
       expect((await summaryOf([entry()], { tag: 'constructor' })).recordCount).toBe(0);
     });
   });

@@ -26,8 +26,8 @@ export interface PowerCutPlan {
   readonly points: number;
   /** The lives of one store, one process after the other. */
   readonly lives: readonly Pick<ProgramOptions, 'callers' | 'requests' | 'end'>[];
-  /** Each sync of this number fails, and what it should have written is lost or not. */
-  readonly failEvery?: number;
+  /** Which syncs fail in each life (`TraceOptions.failing`); what they should have written is lost or not. */
+  readonly failing?: string;
   /** The disk says that it has synced and has not: promises must break, or nothing is being checked. */
   readonly isLying?: boolean;
 }
@@ -61,13 +61,13 @@ export async function cutPower(plan: PowerCutPlan): Promise<PowerCutReport> {
   }
 }
 
-async function live({ seed, lives, failEvery }: PowerCutPlan, folder: string, disk: string) {
+async function live({ seed, lives, failing }: PowerCutPlan, folder: string, disk: string) {
   const traces: (readonly Step[])[] = [];
   for (const [number, life] of lives.entries()) {
     const options: ProgramOptions = { ...life, path: join(disk, STORE), seed: `${seed}${number}` };
     const { steps, code, stderr } = await trace([PROGRAM, JSON.stringify(options)], {
       folder,
-      ...(failEvery !== undefined && { failEvery }),
+      ...(failing !== undefined && { failing }),
     });
     if (stderr !== '' || (life.end === 'close' && code !== 0))
       throw new Error(`expected the traced program to end well, got: ${code}, ${stderr}`);

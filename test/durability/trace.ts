@@ -20,6 +20,13 @@ export type Step =
   /** What was said to somebody outside: a socket or a pipe. */
   | { readonly kind: 'said'; readonly text: string };
 
+export interface TraceOptions {
+  /** Where the trace is kept meanwhile. */
+  readonly folder: string;
+  /** Which syncs of each thread fail, as strace counts them: `7+7` is every seventh, `20..22` are three in a row. */
+  readonly failing?: string;
+}
+
 /** How a process ended that was traced. */
 export interface Traced {
   readonly steps: readonly Step[];
@@ -48,14 +55,14 @@ export function findTraceProblem(): string | undefined {
   return status === 0 ? undefined : `strace may not trace here: ${stderr.trim()}`;
 }
 
-/** Runs a TypeScript program under strace, which may make some of its syncs fail; the trace is kept in `folder` meanwhile. */
+/** Runs a TypeScript program under strace. */
 export async function trace(
   words: readonly string[],
-  { folder, failEvery }: { readonly folder: string; readonly failEvery?: number },
+  { folder, failing }: TraceOptions,
 ): Promise<Traced> {
   const file = join(folder, 'strace.out');
   const options = ['-f', '-y', '-xx', '-s', '1000000', '--seccomp-bpf', '-e', `trace=${SYSCALLS}`, '-o', file];
-  if (failEvery !== undefined) options.push('-e', `inject=fsync,fdatasync:error=EIO:when=${failEvery}+${failEvery}`);
+  if (failing !== undefined) options.push('-e', `inject=fsync,fdatasync:error=EIO:when=${failing}`);
   const child = spawn('strace', [...options, process.execPath, '--no-warnings', ...words]);
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

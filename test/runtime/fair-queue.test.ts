@@ -181,8 +181,9 @@ describe('a queue in which tenants take turns', () => {
           const pair = new Pair();
           for (const step of sequence) pair.apply(step);
           expect(new Set(pair.queue.entries())).toEqual(new Set(pair.line.waiting));
-          while (pair.take() !== undefined);
+          for (const entry of pair.queue.inOrder()) assert.equal(pair.take(), entry);
           expect(pair.queue.size).toBe(0);
+          expect(pair.take()).toBeUndefined();
         }),
         propertyRuns(runs),
       );

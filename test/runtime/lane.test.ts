@@ -10,17 +10,23 @@ const OFF: ClaimResult = { kind: 'refused', admission: { kind: 'never', reason: 
 
 /** A request whose claims answer as told, and then are granted. */
 class Scripted implements Waiter {
-  readonly patience: Patience = 'none';
   readonly key: QueueKey;
   readonly answers: ClaimResult[] = [];
   slot: Slot | undefined;
   isRerouted = false;
   isTaken = false;
   readonly #world: World;
+  readonly #patience: Patience;
 
-  constructor(world: World, key: QueueKey) {
+  constructor(world: World, key: QueueKey, patience: Patience) {
     this.#world = world;
     this.key = key;
+    this.#patience = patience;
+  }
+
+  get patience(): Patience {
+    this.#world.patienceAsked += 1;
+    return this.#patience;
   }
 
   get id(): string {
@@ -40,7 +46,15 @@ class Scripted implements Waiter {
 
   reroute(): void {
     this.isRerouted = true;
+    this.#world.rerouted.push(this.id);
   }
+}
+
+interface Given {
+  readonly priority?: Priority;
+  readonly enqueuedAtMs?: number;
+  readonly answers?: readonly ClaimResult[];
+  readonly patience?: Patience;
 }
 
 /** One lane with one slot. */
@@ -49,11 +63,14 @@ class World {
   readonly lane = new Lane(this.rig.control, this.rig.clock);
   /** Whose turn to claim it was. */
   readonly asked: string[] = [];
+  readonly rerouted: string[] = [];
+  patienceAsked = 0;
   #sequence = 0;
 
-  enter(tenant: string, given: { priority?: Priority; enqueuedAtMs?: number; answers?: ClaimResult[] } = {}): Scripted {
-    const { priority = 'normal', enqueuedAtMs = this.rig.clock.nowMs(), answers = [] } = given;
-    const waiter = new Scripted(this, queueKey({ priority, tenant, enqueuedAtMs, sequence: this.#sequence++ }));
+  enter(tenant: string, given: Given = {}): Scripted {
+    const { priority = 'normal', enqueuedAtMs = this.rig.clock.nowMs(), answers = [], patience = 'none' } = given;
+    const key = queueKey({ priority, tenant, enqueuedAtMs, sequence: this.#sequence++ });
+    const waiter = new Scripted(this, key, patience);
     waiter.answers.push(...answers);
     this.lane.enter(waiter);
     return waiter;
@@ -159,5 +176,54 @@ describe('a turn that needed no slot', () => {
     expect(world.asked).toEqual(['x0', 'a1', 'a3']);
     for (const waiter of others.toReversed()) await world.release(waiter);
     expect(world.rig.state.concurrency.inFlight).toBe(0);
+  });
+});
+
+describe('a lane whose provider stops admitting', () => {
+  test('sends those back who do not stay for that, in the order in which they would have been served', async () => {
+    const world = new World();
+    const running = world.enter('x');
+    const many = [0, 1, 2].map(() => world.enter('a'));
+    const [few, later] = [world.enter('b'), world.enter('b', { priority: 'low' })];
+    const staying = (['brief', 'recovery'] as const).map((patience) => world.enter('c', { patience }));
+    world.rig.open();
+    await world.rig.clock.settle();
+    expect(world.rerouted).toEqual([many[0], few, staying[0], many[1], many[2], later].map((waiter) => waiter?.id));
+    expect(staying[1]?.isRerouted).toBe(false);
+    expect(world.lane.status()).toMatchObject({ waiting: 1, paused: true });
+    expect(running.slot).toBeDefined();
+  });
+
+  test('keeps those waiting who stay for a gate that clears, and goes on with whose turn it was', async () => {
+    const world = new World();
+    const running = world.enter('x');
+    const waiters = ['a', 'a', 'b', 'a'].map((tenant) => world.enter(tenant, { patience: 'brief' }));
+    world.rig.attempt('rate-limited', { holdMs: 5_000 });
+    await world.release(running);
+    expect(world.asked).toEqual(['x0']);
+    await world.advance(6_000);
+    for (const index of [0, 2, 1, 3]) {
+      const waiter = waiters[index];
+      if (waiter !== undefined) await world.release(waiter);
+    }
+    expect(world.rerouted).toEqual([]);
+  });
+
+  test('is no work to those who wait for its recovery when more of them come', () => {
+    const world = new World();
+    world.rig.open();
+    for (let index = 0; index < 1_000; index += 1) world.enter('a', { patience: 'recovery' });
+    expect(world.lane.status().waiting).toBe(1_000);
+    // Once each, and a few times for the first, which finds the lane moving.
+    expect(world.patienceAsked).toBeLessThan(1_010);
+  });
+
+  test('sends everybody back when it is closed', () => {
+    const world = new World();
+    world.rig.open();
+    for (const tenant of ['a', 'b']) world.enter(tenant, { patience: 'recovery' });
+    world.lane.close();
+    expect(world.rerouted).toEqual(['a0', 'b1']);
+    expect(world.lane.status().waiting).toBe(0);
   });
 });

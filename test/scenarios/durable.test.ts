@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { RequestOptions } from '../../src/contract/request.ts';
 import { type DurableProcess, DurableWorld } from '../support/durable-world.ts';
-import { answer, fail, finish, hang, pause, tokens } from '../support/scripted-provider.ts';
+import { answer, type Behaviour, fail, finish, hang, pause, tokens } from '../support/scripted-provider.ts';
 import { ask, HELLO, rejection } from '../support/test-runtime.ts';
 
 const HOUR_MS = 3_600_000;
@@ -277,6 +277,26 @@ describe('a queue in memory that is full', () => {
     for (const result of late) expect(result).toMatchObject({ status: 'failed', error: { code: 'timeout' } });
     expect(process.service.queueStatus()).toMatchObject({ parked: 1, waiting: 1, running: 1 });
     await world.run(process.service.stop({ graceMs: 0 }));
+  });
+
+  test('of callers who come without end still takes in what waits in the store', async () => {
+    using world = new DurableWorld();
+    const aSecond: Behaviour = async function* (call) {
+      await pause(call, 1_000);
+      yield* answer()(call);
+    };
+    const process = await world.start({ service: { queueDepthMax: 8 }, concurrency: 2, always: aSecond });
+    const ids = await world.run(submitMany(process, 30, () => ({ priority: 'low' })));
+    const ends: Promise<unknown>[] = [];
+    for (let second = 0; second < 650; second++) {
+      for (let caller = 0; caller < 3; caller++)
+        ends.push(process.service.completion(HELLO).catch((error: unknown) => error));
+      await world.clock.advance(1_000);
+    }
+    // More callers than the provider can serve: the lows have waited their ten minutes, and then it was their turn.
+    expect(await statusesOf(process, ids)).toEqual(ids.map(() => 'succeeded'));
+    await world.run(Promise.all(ends));
+    await world.run(process.service.stop());
   });
 
   test('is waited for without asking the store again and again', async () => {

@@ -1,7 +1,6 @@
 /** What reviewers found by reading, each as the shortest story that shows it. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
+import { heapUsed } from '../support/heap.ts';
 import { answer, fail, hang } from '../support/scripted-provider.ts';
 import { createStoreWorld } from '../support/store-world.ts';
 import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection } from '../support/test-runtime.ts';
@@ -150,14 +149,6 @@ test('polling leaves nothing behind while a request is open', async () => {
   await runtime.run(runtime.service.cancel(requestId));
   expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
 });
-
-/** Bytes that are still reachable. */
-function heapUsed(): number {
-  setFlagsFromString('--expose-gc');
-  // V8 gives new contexts the function that the flag exposes.
-  (runInNewContext('gc') as () => void)();
-  return process.memoryUsage().heapUsed;
-}
 
 test('a submitted request sits through one attempt for no longer than a caller would, however long the limit is', async () => {
   await using runtime = await createTestRuntime({ providers: { a: {} }, service: { timeoutMs: 20_000 } });

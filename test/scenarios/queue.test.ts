@@ -95,9 +95,14 @@ describe('tenants', () => {
   const promptsAt = (runtime: TestRuntime) => runtime.provider('a').attempts.map(({ prompt }) => prompt);
   const range = (count: number, name: string) => Array.from({ length: count }, (_, index) => `${name} ${index}`);
 
-  /** Sends these for a tenant, in this order. */
+  /** Sends these for a tenant, in this order; gives what each call comes to. */
   const sendAll = (runtime: TestRuntime, tenant: string, prompts: readonly string[], priority: Priority = 'normal') =>
-    prompts.map((prompt) => runtime.service.completion(ask(prompt), { tenant, priority }));
+    prompts.map((prompt) =>
+      runtime.service.completion(ask(prompt), { tenant, priority }).then(
+        () => 'answered',
+        (error: { code: string }) => error.code,
+      ),
+    );
 
   test('take turns: what one has sent delays the first request of another by one turn', async () => {
     await using runtime = await createTestRuntime(ONE_SLOT);
@@ -107,7 +112,7 @@ describe('tenants', () => {
     const few = sendAll(runtime, 'few', range(2, 'few'));
     const one = sendAll(runtime, 'one', range(1, 'one'));
     await runtime.run(Promise.all([...few, ...one]));
-    expect(runtime.clock.nowMs()).toBe(700);
+    expect(runtime.clock.nowMs()).toBe(600);
     await runtime.run(Promise.all(many));
     expect(promptsAt(runtime).slice(0, 8)).toEqual([
       'many 0',
@@ -129,7 +134,7 @@ describe('tenants', () => {
     const { service } = runtime;
     await service.completionAsync(ask('few submitted', 'alias'), { tenant: 'few' });
     const streamed = service.completionStream(ask('few streamed', 'a/m'), { tenant: 'few' });
-    const called = service.forTenant('few').completion(ask('few called'));
+    const called = service.completion(ask('few called'), { tenant: 'few' });
     await runtime.run(Promise.all([streamed.response, called]));
     expect(promptsAt(runtime).slice(0, 7)).toEqual([
       'many 0',
@@ -199,8 +204,8 @@ describe('tenants', () => {
       'few low at 1',
       'many high at 582',
       'few low at 2',
-      'many high at 602',
       'other high at 603',
+      'many high at 602',
     ]);
   });
 });
@@ -270,6 +275,42 @@ describe('the bound of the queue', () => {
       expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
     },
   );
+
+  test('is shared: a tenant that has filled the queue makes room for another until both hold as much', async () => {
+    await using runtime = await createTestRuntime({ ...ONE_SLOT, service: { queueDepthMax: 6 } });
+    runtime.provider('a').plan(answer('blocker', { afterMs: 10_000 }));
+    const { service } = runtime;
+    const running = service.completion(ask('blocker'));
+    await runtime.clock.settle();
+    const names = new Map<string, string>();
+    const submit = async (tenant: string, name: string) => {
+      await runtime.clock.advance(1);
+      return service.completionAsync(ask(name), { tenant, priority: 'low' }).then(
+        (requestId) => {
+          names.set(requestId, name);
+          return 'admitted';
+        },
+        (error: { code: string }) => error.code,
+      );
+    };
+    for (let index = 0; index < 6; index += 1) expect(await submit('many', `many ${index}`)).toBe('admitted');
+    expect(await submit('many', 'many 6')).toBe('queue-full');
+    const outcomes: string[] = [];
+    for (let index = 0; index < 4; index += 1) outcomes.push(await submit('few', `few ${index}`));
+    expect(outcomes).toEqual(['admitted', 'admitted', 'admitted', 'queue-full']);
+    await runtime.clock.settle();
+    const shed = runtime.eventsOf('request.settled').filter(({ code }) => code === 'queue-full');
+    expect(shed.map(({ requestId }) => names.get(requestId))).toEqual(['many 5', 'many 4', 'many 3']);
+    // Whoever holds least is let in by those who hold most, of whom the last to come goes.
+    expect(await submit('third', 'third 0')).toBe('admitted');
+    await runtime.clock.settle();
+    expect(names.get(runtime.eventsOf('request.settled').at(-1)?.requestId ?? '')).toBe('few 2');
+    await runtime.run(running);
+    for (const [requestId, name] of names)
+      if (!['many 5', 'many 4', 'many 3', 'few 2'].includes(name))
+        expect(await runtime.result(requestId)).toMatchObject({ status: 'succeeded' });
+    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+  });
 });
 
 describe('requests that leave', () => {

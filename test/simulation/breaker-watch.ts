@@ -7,6 +7,7 @@ import type { Permit } from '../../src/actors/provider-memory.ts';
 import type { Clock } from '../../src/contract/clock.ts';
 import { BreakerModel, type Call, type Verdict } from '../support/breaker-model.ts';
 import type { Chronicle } from './chronicle.ts';
+import type { SavedBreaker } from './saved-breaker.ts';
 
 /** Timers fire at their moment, but the moments told are rounded. */
 const ROUNDING_MS = 1;
@@ -20,7 +21,7 @@ export class BreakerWatch {
   readonly #provider: string;
   readonly #clock: Clock;
   readonly #chronicle: Chronicle;
-  readonly #model = new BreakerModel();
+  #model = new BreakerModel();
   readonly #calls = new Map<number, Call>();
   /** Permits of attempts that are under way and have not outlived their own limit. */
   readonly #occupied = new Set<number>();
@@ -28,6 +29,8 @@ export class BreakerWatch {
   readonly #untold: BreakerModel['state'][] = [];
   #isForcedUsed = false;
   #restartedAtMs = -1;
+  /** A process has begun, and its actor has not. */
+  #begin: (() => SavedBreaker) | undefined;
 
   constructor(provider: string, clock: Clock, chronicle: Chronicle) {
     this.#provider = provider;
@@ -41,6 +44,7 @@ export class BreakerWatch {
 
   /** The actor is about to take `event`, and will not crash on it; `limit` is how many attempts may be under way. */
   saw(event: ProviderEvent | { readonly type: `xstate.${string}` }, limit: number): void {
+    this.#beginIfNew();
     if (event.type === 'permit.claimed')
       this.#expect(
         this.#occupied.size < limit || event.permit.isProbe,
@@ -52,6 +56,23 @@ export class BreakerWatch {
     const after = this.#model.state;
     if (after !== before || this.#model.openings !== openings) this.#untold.push(after);
     if (after === 'closed') this.#isForcedUsed = false;
+  }
+
+  /** A process begins: its breaker is what was saved, as that reads when the actor starts. */
+  processStarts(saved: () => SavedBreaker): void {
+    this.#begin = saved;
+  }
+
+  /** Whether what was saved last, as it reads now, is what the rules say. */
+  isAsSaved({ state, openings, openForMs }: SavedBreaker): boolean {
+    const model = this.#model;
+    if (state !== model.state) {
+      // One that is due is half-open to whoever comes next.
+      const isDue = model.state === 'open' && model.openUntilMs <= this.#clock.nowMs() + ROUNDING_MS;
+      return state === 'halfOpen' && isDue;
+    }
+    const leftMs = model.openUntilMs - this.#clock.nowMs();
+    return state !== 'open' || (openings === model.openings && Math.abs(openForMs - leftMs) <= 2 * ROUNDING_MS + 1);
   }
 
   opened(openMs: number): void {
@@ -95,6 +116,24 @@ export class BreakerWatch {
       model.probe === undefined || nowMs <= model.probe.leaseUntilMs + 1_000,
       () => 'a probe outlives its lease by a second',
     );
+  }
+
+  #beginIfNew(): void {
+    if (this.#begin === undefined) return;
+    const { state, openings, openForMs, isForcedUsed } = this.#begin();
+    this.#begin = undefined;
+    const nowMs = this.#clock.nowMs();
+    this.#model = new BreakerModel();
+    if (state === 'halfOpen') this.#model.halfOpen();
+    this.#model.state = state;
+    this.#model.openings = openings;
+    this.#model.openUntilMs = nowMs + openForMs;
+    this.#isForcedUsed = isForcedUsed;
+    this.#restartedAtMs = nowMs;
+    this.#calls.clear();
+    this.#occupied.clear();
+    this.#untold.length = 0;
+    this.#chronicle.count(`restored: ${state}`);
   }
 
   #live(event: ProviderEvent | { readonly type: `xstate.${string}` }): void {

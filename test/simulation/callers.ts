@@ -11,15 +11,25 @@ import type { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import type { Chronicle } from './chronicle.ts';
 import type { Dice } from './dice.ts';
 import type { TrafficPlan } from './plan.ts';
+import type { StoreWatch } from './store-watch.ts';
 import type { Ticket, Tickets } from './tickets.ts';
 import { ANSWER, INPUT_TOKENS, TOKENS_PER_PART } from './upstream.ts';
 
 const ROUNDING_MS = 1;
 /** Keys that may be used again. */
 const KEYS_KEPT = 50;
+/** Ends that may be asked for again. */
+const TOLD_KEPT = 100;
+/** How likely somebody who comes also asks for an end that was told before. */
+const RECALL_LIKELIHOOD = 0.3;
 
 export interface CallersDeps {
-  readonly service: Service;
+  /** The process that runs; undefined: none. */
+  readonly service: () => Service | undefined;
+  /** Wall clock less monotonic clock of that process, ms. */
+  readonly wallOffsetMs: () => number;
+  /** What a durable store holds. */
+  readonly watch: StoreWatch | undefined;
   readonly clock: VirtualClock;
   readonly dice: Dice;
   readonly chronicle: Chronicle;
@@ -33,6 +43,7 @@ interface KeyUse {
   readonly key: string;
   readonly content: string;
   readonly model: string;
+  readonly tenant: string | undefined;
   requestId?: string;
 }
 
@@ -42,11 +53,19 @@ interface Acknowledged {
   readonly ticket: Ticket;
 }
 
+/** An end that was told, word by word. */
+interface Told {
+  readonly requestId: string;
+  readonly end: string;
+}
+
 export class Callers {
   readonly #deps: CallersDeps;
   readonly #keys: KeyUse[] = [];
   /** Not known to have ended yet. */
   readonly #acknowledged = new Map<string, Acknowledged>();
+  /** The ends that were told lately: every process tells them alike. */
+  readonly #told: Told[] = [];
   #keySequence = 0;
   /** From now on nobody asks for anything. */
   isOver = false;
@@ -60,9 +79,14 @@ export class Callers {
     return this.#acknowledged.size;
   }
 
-  /** One program asks once. Never rejects. */
+  /** One program asks once. Never rejects; while no process runs nobody answers. */
   async arrive(): Promise<void> {
-    const { dice, chronicle, traffic } = this.#deps;
+    const { dice, chronicle, traffic, watch } = this.#deps;
+    if (this.#deps.service() === undefined) {
+      chronicle.count('nobody answers');
+      return;
+    }
+    if (watch !== undefined && dice.chance(RECALL_LIKELIHOOD)) void this.#recall();
     const mode = dice.weighted(traffic.modes);
     chronicle.count(`mode: ${mode}`);
     const act = { sync: this.#ask, stream: this.#stream, async: this.#submit, embedding: this.#embed }[mode];
@@ -80,10 +104,29 @@ export class Callers {
       priority: 'high',
       pin,
       hasKey: false,
+      tenant: undefined,
+      isAtMostOnce: false,
+      wallOffsetMs: this.#deps.wallOffsetMs(),
       submittedAtMs: this.#deps.clock.nowMs(),
       timeoutMs: 60_000,
     });
-    await this.#outcome(this.#deps.service.completion(requestOf(ticket), optionsOf(ticket)), ticket);
+    await this.#outcome(this.#service.completion(requestOf(ticket), optionsOf(ticket)), ticket);
+  }
+
+  /** The process has ended: whoever held on to it is let go, and what was submitted goes on without them. */
+  processEnded(): void {
+    for (const ticket of [...this.#deps.tickets.list()]) {
+      // Another process counts its attempts anew.
+      ticket.calls.length = 0;
+      if (ticket.mode !== 'async' && !ticket.hasKey) this.#end(ticket);
+    }
+  }
+
+  /** Only for whoever knows that one runs. */
+  get #service(): Service {
+    const service = this.#deps.service();
+    if (service === undefined) throw new TypeError('expected a process to run');
+    return service;
   }
 
   /** Everything that was acknowledged must end. */
@@ -94,7 +137,12 @@ export class Callers {
   #ticket(mode: Ticket['mode']): Ticket {
     const { dice, tickets, traffic, clock, providers } = this.#deps;
     const timeoutMs = dice.pick(traffic.timeoutsMs);
+    const isAtMostOnce = mode === 'async' && dice.chance(traffic.atMostOnce);
+    if (isAtMostOnce) this.#deps.chronicle.count('recovery: atMostOnce');
     return tickets.issue({
+      isAtMostOnce,
+      tenant: dice.pick(traffic.tenants),
+      wallOffsetMs: this.#deps.wallOffsetMs(),
       mode,
       priority: dice.pick<Priority>(['high', 'normal', 'normal', 'low']),
       pin: dice.chance(0.4) ? dice.pick(providers) : undefined,
@@ -108,35 +156,35 @@ export class Callers {
     const leaving = this.#mayLeave(ticket);
     const options = { ...optionsOf(ticket), ...(leaving && { signal: leaving.signal }) };
     if (!ticket.hasKey) {
-      await this.#outcome(this.#deps.service.completion(requestOf(ticket), options), ticket);
+      await this.#outcome(this.#service.completion(requestOf(ticket), options), ticket);
       return;
     }
     const use = this.#key(ticket);
     // Whoever comes back with a key is answered by another request's work, and leaving does not stop it.
     await this.#keyed(
       ticket,
-      this.#deps.service.completion(keyedRequest(use), { ...options, idempotencyKey: use.key }),
+      this.#service.completion(keyedRequest(use), { ...options, ...keyOf(use) }),
     );
   };
 
   readonly #embed = async (ticket: Ticket): Promise<void> => {
-    const { service, chronicle } = this.#deps;
+    const { chronicle } = this.#deps;
     const leaving = this.#mayLeave(ticket);
     const options = { ...optionsOf(ticket), ...(leaving && { signal: leaving.signal }) };
-    const response = service.embedding({ model: modelOf(ticket), input: ticket.prompt }, options);
+    const response = this.#service.embedding({ model: modelOf(ticket), input: ticket.prompt }, options);
     await this.#settled(response, ticket, (embedded) => {
       chronicle.expect(embedded.vectors.length === 1, 'an embedding has a vector for each input', () => ticket.prompt);
     });
   };
 
   readonly #stream = async (ticket: Ticket): Promise<void> => {
-    const { service, dice, clock, chronicle } = this.#deps;
+    const { dice, clock, chronicle } = this.#deps;
     const delivery = dice.pick(['live', 'live', 'whole', 'restart'] as const);
     chronicle.count(`delivery: ${delivery}`);
     const leaving = this.#mayLeave(ticket);
     const isSlow = dice.chance(0.1);
     const breaksAt = dice.chance(this.#deps.traffic.leaving) ? dice.integer(1, 3) : Number.POSITIVE_INFINITY;
-    const stream = service.completionStream(requestOf(ticket), {
+    const stream = this.#service.completionStream(requestOf(ticket), {
       ...optionsOf(ticket),
       delivery,
       ...(leaving && { signal: leaving.signal }),
@@ -173,20 +221,23 @@ export class Callers {
   };
 
   readonly #submit = async (ticket: Ticket): Promise<void> => {
-    const { service, chronicle } = this.#deps;
+    const { chronicle, watch } = this.#deps;
     const use = ticket.hasKey ? this.#key(ticket) : undefined;
     const request = use === undefined ? requestOf(ticket) : keyedRequest(use);
-    const options = { ...optionsOf(ticket), ...(use && { idempotencyKey: use.key }) };
+    const options = { ...optionsOf(ticket), ...(use && keyOf(use)) };
     let requestId: string;
     try {
-      requestId = await service.completionAsync(request, options);
+      requestId = await this.#service.completionAsync(request, options);
     } catch (error) {
-      // Another request may be known by this prompt's record, so only what has no key is surely over.
-      if (use === undefined) this.#end(ticket);
+      // Another request may be known by this prompt's record, so only what has no key is surely over; and what a durable
+      // store could not answer for may be in it.
+      const isUnsure = watch !== undefined && error instanceof SwitchgearError && error.code === 'store-unavailable';
+      if (use === undefined && !isUnsure) this.#end(ticket);
       this.#noteFailure(error, ticket);
       return;
     }
     chronicle.note(`${ticket.prompt} is acknowledged as ${requestId}`);
+    watch?.acknowledged(requestId);
     if (use !== undefined) this.#noteKey(use, requestId);
     this.#acknowledged.set(requestId, { requestId, ticket });
     await this.#follow(requestId, ticket);
@@ -203,11 +254,14 @@ export class Callers {
   }
 
   async #cancel(requestId: string, ticket: Ticket): Promise<void> {
-    const { service, chronicle, clock } = this.#deps;
-    const cancelled = await service.cancel(requestId).catch((error: unknown) => {
-      this.#noteFailure(error, ticket);
-      return undefined;
-    });
+    const { chronicle, clock } = this.#deps;
+    const cancelled = await this.#deps
+      .service()
+      ?.cancel(requestId)
+      .catch((error: unknown) => {
+        this.#noteFailure(error, ticket);
+        return undefined;
+      });
     if (cancelled === undefined) return;
     chronicle.count(`cancel: ${cancelled}`);
     if (!cancelled) return;
@@ -220,35 +274,64 @@ export class Callers {
     );
   }
 
-  /** Reads twice when it has ended: an end does not change. */
+  /** Reads again when it has ended: an end does not change. */
   async #readResult(requestId: string, ticket: Ticket, waitMs: number): Promise<RequestResult | undefined> {
-    const { service, chronicle, clock } = this.#deps;
+    const { chronicle, clock } = this.#deps;
+    const result = await this.#read(requestId, ticket, waitMs);
+    if (result === undefined || result.status === 'queued' || result.status === 'running') return result;
+    if (!this.#acknowledged.delete(requestId)) return result;
+    chronicle.note(`${requestId} ${result.status}`);
+    if (result.status === 'succeeded') this.#judgeAnswer(result.response, ticket);
+    else if ('error' in result) this.#noteFailure(result.error, ticket);
+    if (!ticket.hasKey) this.#end(ticket);
+    const told = { requestId, end: JSON.stringify(result) };
+    this.#told.push(told);
+    if (this.#told.length > TOLD_KEPT) this.#told.shift();
+    await sleep(clock, 10_000);
+    if (!this.isOver) await this.#compare(told, ticket);
+    return result;
+  }
+
+  /** Somebody asks once more for what was told, perhaps by an earlier process. */
+  async #recall(): Promise<void> {
+    const { dice, chronicle } = this.#deps;
+    if (this.#told.length === 0) return;
+    chronicle.count('told again');
+    await this.#compare(dice.pick(this.#told), undefined);
+  }
+
+  async #compare({ requestId, end }: Told, ticket: Ticket | undefined): Promise<void> {
+    const again = await this.#read(requestId, ticket, 0);
+    this.#deps.chronicle.expect(
+      again === undefined || JSON.stringify(again) === end,
+      'promise 12: an end does not change',
+      () => `${requestId} was ${end} and is ${JSON.stringify(again)}`,
+    );
+  }
+
+  /** Undefined: nobody runs who could be asked, the store cannot be read, or the result has been kept for its time. */
+  async #read(requestId: string, ticket: Ticket | undefined, waitMs: number): Promise<RequestResult | undefined> {
+    const { chronicle } = this.#deps;
     try {
-      const result = await service.getResult(requestId, { waitMs });
-      if (result.status === 'queued' || result.status === 'running') return result;
-      if (!this.#acknowledged.delete(requestId)) return result;
-      chronicle.note(`${requestId} ${result.status}`);
-      if (result.status === 'succeeded') this.#judgeAnswer(result.response, ticket);
-      else if ('error' in result) this.#noteFailure(result.error, ticket);
-      if (!ticket.hasKey) this.#end(ticket);
-      await sleep(clock, 10_000);
-      if (this.isOver) return result;
-      const again = await service.getResult(requestId);
-      chronicle.expect(
-        JSON.stringify(again) === JSON.stringify(result),
-        'promise 12: an end does not change',
-        () => `${requestId} was ${result.status} and is ${again.status}`,
-      );
-      return result;
+      return await this.#deps.service()?.getResult(requestId, { waitMs });
     } catch (error) {
-      this.#noteFailure(error, ticket);
+      if (ticket !== undefined) this.#noteFailure(error, ticket);
+      const isGone = error instanceof SwitchgearError && this.#isGone(requestId, error.code);
       chronicle.expect(
-        error instanceof SwitchgearError && error.code === 'store-unavailable',
+        isGone || (error instanceof SwitchgearError && error.code === 'store-unavailable'),
         'what was acknowledged can be read',
         () => stackOf(error),
       );
+      if (isGone) this.#acknowledged.delete(requestId);
       return undefined;
     }
+  }
+
+  /** Whether its time is over, and the code says so. */
+  #isGone(requestId: string, code: SwitchgearError['code']): boolean {
+    const { watch, clock } = this.#deps;
+    const readable = watch?.isReadable(requestId, clock.nowMs() + this.#deps.wallOffsetMs());
+    return code === (readable === 'expired' ? 'request-expired' : 'request-not-found') && readable !== 'found';
   }
 
   async #outcome(asked: Promise<CompletionResponse>, ticket: Ticket): Promise<CompletionResponse | undefined> {
@@ -332,8 +415,8 @@ export class Callers {
 
   /** When all that could serve are open, the first of them to re-open says when to come back. */
   #judgeRetryAfter(error: SwitchgearError, ticket: Ticket): void {
-    const { service, clock, chronicle, providers } = this.#deps;
-    const states = Object.entries(service.providerStates()).filter(
+    const { clock, chronicle, providers } = this.#deps;
+    const states = Object.entries(this.#deps.service()?.providerStates() ?? {}).filter(
       ([name]) => providers.includes(name) && (ticket.pin === undefined || ticket.pin === name),
     );
     const areAllOpen = states.every(
@@ -375,15 +458,19 @@ export class Callers {
   #key(ticket: Ticket): KeyUse {
     const { dice } = this.#deps;
     if (this.#keys.length > 0 && dice.chance(0.6)) return dice.pick(this.#keys);
-    const use = { key: `k${++this.#keySequence}`, content: ticket.prompt, model: modelOf(ticket) };
+    const { prompt: content, tenant } = ticket;
+    const use = { key: `k${++this.#keySequence}`, content, model: modelOf(ticket), tenant };
     this.#keys.push(use);
     if (this.#keys.length > KEYS_KEPT) this.#keys.shift();
     return use;
   }
 
   #noteKey(use: KeyUse, requestId: string): void {
+    const { watch, clock } = this.#deps;
+    const nowMs = clock.nowMs() + this.#deps.wallOffsetMs();
+    const isFree = use.requestId === undefined || (watch !== undefined && watch.isReadable(use.requestId, nowMs) !== 'found');
     this.#deps.chronicle.expect(
-      use.requestId === undefined || use.requestId === requestId,
+      isFree || use.requestId === requestId,
       'promise 15: one idempotency key, one request',
       () => `${use.key} stands for ${use.requestId} and ${requestId}`,
     );
@@ -409,7 +496,18 @@ function keyedRequest({ model, content }: KeyUse): CompletionRequest {
 }
 
 function optionsOf(ticket: Ticket): RequestOptions {
-  return { priority: ticket.priority, timeoutMs: ticket.timeoutMs };
+  const { priority, timeoutMs, tenant, isAtMostOnce } = ticket;
+  return {
+    priority,
+    timeoutMs,
+    ...(tenant !== undefined && { tenant }),
+    ...(isAtMostOnce && { recovery: 'atMostOnce' as const }),
+  };
+}
+
+/** A key means what its first user meant by it, for that tenant. */
+function keyOf({ key, tenant }: KeyUse): RequestOptions {
+  return { idempotencyKey: key, ...(tenant !== undefined && { tenant }) };
 }
 
 function stackOf(error: unknown): string {

@@ -1,6 +1,6 @@
 /**
  * Stores that fall ill: while they are, an operation may fail before it had an effect, or after it, which nobody who asked
- * can tell apart. They may be slow at any time.
+ * can tell apart. They may be slow at any time, and hang while they are ill.
  */
 import type { Clock } from '../../src/contract/clock.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
@@ -12,6 +12,12 @@ import type { Chronicle } from './chronicle.ts';
 import type { Dice } from './dice.ts';
 import type { DisturbancePlan } from './plan.ts';
 
+const HANG_MAX_MS = 30_000;
+const SEQUEL_MS = 12_000;
+
+/** Whether an operation fails, and whether it had its effect all the same. */
+export type Verdict = 'fine' | 'before' | 'after';
+
 export class Illness {
   readonly #plan: DisturbancePlan['store'];
   readonly #clock: Clock;
@@ -20,6 +26,7 @@ export class Illness {
   #isHealed = false;
   #illUntilMs = 0;
   #nextMs: number;
+  #lastIllAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(plan: DisturbancePlan['store'], clock: Clock, dice: Dice, chronicle: Chronicle) {
     this.#plan = plan;
@@ -34,29 +41,54 @@ export class Illness {
   }
 
   async run<Value>(operation: string, act: () => Promise<Value>): Promise<Value> {
-    if (this.#plan.slowMs > 0 && !this.#isHealed) await sleep(this.#clock, this.#dice.between(0, this.#plan.slowMs));
-    const isFailing = this.#isIll() && this.#dice.chance(this.#plan.failing);
-    const isDone = isFailing && this.#dice.chance(0.3);
-    if (isFailing && !isDone) throw this.#failure(operation, 'before');
+    await this.delay();
+    const verdict = this.judge(operation);
+    if (verdict === 'before') throw failure(operation);
     const value = await act();
-    if (isDone) throw this.#failure(operation, 'after');
+    if (verdict === 'after') throw failure(operation);
     return value;
   }
 
+  /** How long an operation takes to reach the store; while it is ill, that may be long. */
+  async delay(): Promise<void> {
+    const { slowMs, hanging } = this.#plan;
+    if (this.#isHealed) return;
+    if (slowMs > 0) await sleep(this.#clock, this.#dice.between(0, slowMs));
+    if (hanging === 0 || !this.#isIll() || !this.#dice.chance(hanging)) return;
+    this.#chronicle.count('store: hung');
+    await sleep(this.#clock, this.#dice.between(1_000, HANG_MAX_MS));
+    this.#lastIllAtMs = this.#clock.nowMs();
+  }
+
+  judge(operation: string): Verdict {
+    if (!this.#isIll() || !this.#dice.chance(this.#plan.failing)) return 'fine';
+    const verdict = this.#dice.chance(0.3) ? 'after' : 'before';
+    this.#chronicle.count(`store: ${operation} failed ${verdict} its effect`);
+    return verdict;
+  }
+
+  /** Since when everything that was asked has been done at once; monotonic ms. */
+  get wellSinceMs(): number {
+    if (!this.#isHealed && this.#plan.slowMs > 0) return Number.POSITIVE_INFINITY;
+    // Whatever failed is tried again within this time.
+    return this.#lastIllAtMs + SEQUEL_MS;
+  }
+
   #isIll(): boolean {
-    if (this.#isHealed || this.#plan.failing === 0) return false;
+    if (this.#isHealed || (this.#plan.failing === 0 && this.#plan.hanging === 0)) return false;
     const nowMs = this.#clock.nowMs();
     if (nowMs >= this.#nextMs) {
       this.#illUntilMs = this.#nextMs + this.#plan.forMs;
       this.#nextMs = Math.max(nowMs, this.#illUntilMs) + this.#dice.exponential(this.#plan.everyMs);
     }
-    return nowMs < this.#illUntilMs;
+    const isIll = nowMs < this.#illUntilMs;
+    if (isIll) this.#lastIllAtMs = nowMs;
+    return isIll;
   }
+}
 
-  #failure(operation: string, when: 'before' | 'after'): SwitchgearError {
-    this.#chronicle.count(`store: ${operation} failed ${when} its effect`);
-    return new SwitchgearError('store-unavailable', `simulated: ${operation} failed`);
-  }
+function failure(operation: string): SwitchgearError {
+  return new SwitchgearError('store-unavailable', `simulated: ${operation} failed`);
 }
 
 export function createFaultyStore(inner: RequestStore, illness: Illness): RequestStore {

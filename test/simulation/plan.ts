@@ -36,6 +36,10 @@ export interface TrafficPlan {
   readonly timeoutsMs: readonly (number | undefined)[];
   readonly queueDepthMax: number;
   readonly asyncTimeoutMs: number;
+  /** Who asks. */
+  readonly tenants: readonly (string | undefined)[];
+  /** How likely a submitted request may be sent at most once. */
+  readonly atMostOnce: number;
 }
 
 export interface DisturbancePlan {
@@ -47,6 +51,8 @@ export interface DisturbancePlan {
     readonly everyMs: number;
     readonly forMs: number;
     readonly slowMs: number;
+    /** How likely an operation hangs while the store is ill. */
+    readonly hanging: number;
   };
   /** Mean time between two jumps of the wall clock; undefined: none. */
   readonly wallJumpEveryMs: number | undefined;
@@ -57,23 +63,56 @@ export interface DisturbancePlan {
   readonly curse: { readonly fromMs: number; readonly untilMs: number } | undefined;
 }
 
+/** A store that outlives its process, and what ends processes. */
+export interface DurabilityPlan {
+  /** Mean time between two deaths; undefined: none by time. */
+  readonly deathEveryMs: number | undefined;
+  /** How likely a process dies at one of its first 500 store operations. */
+  readonly deathByOperation: number;
+  /** Mean time between two stops, each with a grace of its own. */
+  readonly stopEveryMs: number | undefined;
+  /** The longest time between the end of a process and the next one. */
+  readonly pauseMs: number;
+  /** Whether the wall clock may have been moved when the next one starts. */
+  readonly clockMoves: boolean;
+  readonly resultTtlMs: number;
+}
+
 export interface Plan {
   readonly seed: number;
   readonly hours: number;
+  /** Undefined: everything is in the memory of one process. */
+  readonly durability: DurabilityPlan | undefined;
   readonly providers: readonly ProviderPlan[];
   readonly traffic: TrafficPlan;
   readonly disturbances: DisturbancePlan;
 }
 
-/** Draws the world of a seed. */
-export function drawPlan(seed: number, hours: number): Plan {
+const WEEK_MS = 7 * 24 * HOUR_MS;
+
+/** Draws the world of a seed. `isDurable`: its store is a file, whatever the dice say. */
+export function drawPlan(seed: number, hours: number, isDurable = false): Plan {
   const dice = new Dice(`plan/${seed}`);
+  const durability = drawDurability(dice.fork('durability'), isDurable);
   return {
     seed,
     hours,
+    durability,
     providers: drawProviders(dice.fork('providers'), hours * HOUR_MS),
-    traffic: drawTraffic(dice.fork('traffic')),
-    disturbances: drawDisturbances(dice.fork('disturbances'), hours * HOUR_MS),
+    traffic: drawTraffic(dice.fork('traffic'), durability !== undefined),
+    disturbances: drawDisturbances(dice.fork('disturbances'), hours * HOUR_MS, durability !== undefined),
+  };
+}
+
+function drawDurability(dice: Dice, isCertain: boolean): DurabilityPlan | undefined {
+  if (!dice.chance(0.4) && !isCertain) return undefined;
+  return {
+    deathEveryMs: dice.pick([undefined, 20_000, 120_000, 600_000]),
+    deathByOperation: dice.pick([0, 0.3, 0.9]),
+    stopEveryMs: dice.pick([undefined, undefined, 120_000, 600_000]),
+    pauseMs: dice.pick([0, 1_000, 30_000, 300_000]),
+    clockMoves: dice.chance(0.2),
+    resultTtlMs: dice.pick([WEEK_MS, WEEK_MS, 300_000]),
   };
 }
 
@@ -97,7 +136,22 @@ function drawEpisodes(dice: Dice, untilMs: number): Episode[] {
   return episodes;
 }
 
-function drawTraffic(dice: Dice): TrafficPlan {
+function drawTraffic(dice: Dice, isDurable: boolean): TrafficPlan {
+  const drawn = drawAnyTraffic(dice);
+  if (!isDurable) return drawn;
+  const { modes } = drawn;
+  return {
+    ...drawn,
+    // What is submitted is what a durable store is for.
+    modes: { ...modes, async: modes.async + 2 },
+    queueDepthMax: dice.pick([2, 5, 20, 10_000]),
+    tenants: dice.pick([[undefined], ['one', 'two', 'three']]),
+    repeating: dice.pick([0.1, 0.3]),
+    atMostOnce: dice.pick([0, 0.2]),
+  };
+}
+
+function drawAnyTraffic(dice: Dice): TrafficPlan {
   return {
     ratePerSecond: dice.logUniform(0.005, 0.6),
     burstFactor: dice.pick([1, 1, 5, 30]),
@@ -113,10 +167,12 @@ function drawTraffic(dice: Dice): TrafficPlan {
     timeoutsMs: dice.pick([[undefined], [1_000, 5_000, 30_000, undefined], [200, 1_000], [120_000, 600_000]]),
     queueDepthMax: dice.pick([5, 50, 10_000, 10_000]),
     asyncTimeoutMs: dice.pick([30_000, 600_000, 86_400_000, 86_400_000]),
+    tenants: [undefined],
+    atMostOnce: 0,
   };
 }
 
-function drawDisturbances(dice: Dice, lengthMs: number): DisturbancePlan {
+function drawDisturbances(dice: Dice, lengthMs: number, isDurable: boolean): DisturbancePlan {
   const curseMs = dice.between(0, lengthMs * 0.8);
   return {
     crashes: dice.pick([0, 0, 1 / 2_000, 1 / 300, 1 / 50]),
@@ -125,6 +181,7 @@ function drawDisturbances(dice: Dice, lengthMs: number): DisturbancePlan {
       everyMs: dice.pick([300_000, 1_200_000]),
       forMs: dice.pick([1_000, 30_000, 300_000]),
       slowMs: dice.pick([0, 0, 5, 200]),
+      hanging: isDurable ? dice.fork('hanging').pick([0, 0, 0.05]) : 0,
     },
     wallJumpEveryMs: dice.chance(0.3) ? 600_000 : undefined,
     operatorEveryMs: dice.chance(0.5) ? 300_000 : undefined,
@@ -134,6 +191,7 @@ function drawDisturbances(dice: Dice, lengthMs: number): DisturbancePlan {
 }
 
 /** Whether nobody but providers and callers misbehaves, so that what takes turns can be told exactly. */
-export function isCalm({ crashes, store, operatorEveryMs, curse }: DisturbancePlan): boolean {
-  return crashes === 0 && store.slowMs === 0 && operatorEveryMs === undefined && curse === undefined;
+export function isCalm({ durability, disturbances: { crashes, store, operatorEveryMs, curse } }: Plan): boolean {
+  const isQuiet = crashes === 0 && operatorEveryMs === undefined && curse === undefined;
+  return isQuiet && store.slowMs === 0 && durability === undefined;
 }

@@ -1,23 +1,52 @@
 /** One request's story as observers are told it: complete, in order, and ended exactly once. */
+import type { Clock } from '../../src/contract/clock.ts';
 import type { Events } from '../../src/contract/events.ts';
 import type { Chronicle } from './chronicle.ts';
+import type { Spent } from './ledger-watch.ts';
 
 const RULE = 'promise 12: a request has one story and one end';
 
 interface Story {
   started: number;
   failed: number;
+  /** Monotonic ms of the last thing that was told of it. */
+  atMs: number;
 }
 
 export class StoryWatch {
   readonly #chronicle: Chronicle;
   readonly #open = new Map<string, Story>();
-  /** Nano-dollars of every attempt of every settled request. */
-  spentNanos = 0n;
-  pricedAttempts = 0;
+  readonly #clock: Clock;
+  /** What attempts of settled requests cost. */
+  readonly spent: Spent[] = [];
+  readonly #ended: { readonly requestId: string; readonly atMs: number }[] = [];
 
-  constructor(chronicle: Chronicle) {
+  constructor(chronicle: Chronicle, clock: Clock) {
     this.#chronicle = chronicle;
+    this.#clock = clock;
+  }
+
+  /** Nano-dollars of every attempt of every settled request. */
+  get spentNanos(): bigint {
+    return this.spent.reduce((sum, { nanos }) => sum + nanos, 0n);
+  }
+
+  /** The process has ended; `isStored` says of which requests another one will know. Gives those that it told something of since. */
+  processEnded(isStored: (requestId: string) => boolean, sinceMs: number): readonly string[] {
+    const open = [...this.#open].map(([requestId, { atMs }]) => ({ requestId, atMs }));
+    const told = [...open, ...this.#ended].filter(({ atMs }) => atMs >= sinceMs).map(({ requestId }) => requestId);
+    for (const requestId of this.#open.keys()) if (!isStored(requestId)) this.#open.delete(requestId);
+    return told;
+  }
+
+  /** A process has begun, and knows a request with what was tried. */
+  resume(requestId: string, attempts: number): void {
+    this.#open.set(requestId, { started: attempts, failed: attempts, atMs: this.#clock.nowMs() });
+  }
+
+  /** It has ended in the store, and nobody was told. */
+  forget(requestId: string): void {
+    this.#open.delete(requestId);
   }
 
   get openCount(): number {
@@ -26,7 +55,7 @@ export class StoryWatch {
 
   admitted({ requestId }: Events['request.admitted']): void {
     this.#expect(!this.#open.has(requestId), () => `${requestId} was admitted twice`);
-    this.#open.set(requestId, { started: 0, failed: 0 });
+    this.#open.set(requestId, { started: 0, failed: 0, atMs: this.#clock.nowMs() });
   }
 
   attemptStarted({ requestId, attempt }: Events['attempt.started']): void {
@@ -38,6 +67,7 @@ export class StoryWatch {
       () => `attempt ${attempt} of ${requestId} began after ${story.started} of which ${story.failed} had failed`,
     );
     story.started = attempt;
+    story.atMs = this.#clock.nowMs();
   }
 
   attemptFailed({ requestId, attempt }: Events['attempt.failed']): void {
@@ -46,7 +76,9 @@ export class StoryWatch {
       story !== undefined && story.started === attempt && story.failed === attempt - 1,
       () => `attempt ${attempt} of ${requestId} failed out of turn`,
     );
-    if (story !== undefined) story.failed = attempt;
+    if (story === undefined) return;
+    story.failed = attempt;
+    story.atMs = this.#clock.nowMs();
   }
 
   settled({ requestId, outcome, attempts }: Events['request.settled']): void {
@@ -63,11 +95,9 @@ export class StoryWatch {
       outcome === 'succeeded' ? answered === 1 && attempts.at(-1)?.outcome === 'answered' : answered === 0,
       () => `${requestId} ${outcome} with ${answered} answers`,
     );
-    for (const { cost } of attempts) {
-      if (cost === undefined) continue;
-      this.spentNanos += BigInt(cost.usdNanos);
-      this.pricedAttempts += 1;
-    }
+    this.#ended.push({ requestId, atMs: this.#clock.nowMs() });
+    for (const [index, { cost }] of attempts.entries())
+      if (cost !== undefined) this.spent.push({ requestId, attempt: index + 1, nanos: BigInt(cost.usdNanos) });
   }
 
   #expect(holds: boolean, message: () => string): void {

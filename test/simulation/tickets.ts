@@ -8,6 +8,10 @@ export interface Ticket {
   /** The one provider it is pinned to; undefined: any. */
   readonly pin: string | undefined;
   readonly hasKey: boolean;
+  readonly tenant: string | undefined;
+  readonly isAtMostOnce: boolean;
+  /** Wall clock less monotonic clock of the process it was submitted to, ms. */
+  readonly wallOffsetMs: number;
   /** Monotonic ms. */
   readonly submittedAtMs: number;
   readonly timeoutMs: number;

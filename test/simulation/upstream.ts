@@ -8,7 +8,6 @@ import type {
   AdapterCall,
   AdapterPart,
   AdapterReply,
-  CreateAdapter,
   Failure,
 } from '../../src/contract/adapter.ts';
 import type { Clock } from '../../src/contract/clock.ts';
@@ -16,13 +15,18 @@ import type { ParsedRequest } from '../../src/contract/request.ts';
 import type { Usage } from '../../src/contract/response.ts';
 import { sleep } from '../../src/runtime/sleep.ts';
 import type { Chronicle } from './chronicle.ts';
+import type { MortalClock } from '../support/mortal-clock.ts';
 import type { Dice } from './dice.ts';
 import type { ProviderPlan } from './plan.ts';
+import type { StoreWatch } from './store-watch.ts';
 import type { Ticket, Tickets } from './tickets.ts';
 import { drawFate, type Fate, type Weather } from './weather.ts';
 
 export const INPUT_TOKENS = 10;
 export const TOKENS_PER_PART = 3;
+const CLOCK_ROUNDING_MS = 2;
+/** Debts are saved at most once a second, and less than a second's are not. */
+const PACE_FORGOTTEN_MS = 2_000;
 
 /** A whole answer says who gave it to whom, so that a truncated, a glued and a foreign one can be told from it. */
 export const ANSWER = /^<(?<provider>\w+) (?<prompt>q\d+) (?<parts>\d+)>(?<body>(?: \d+)*) done$/;
@@ -36,18 +40,36 @@ class SimulatedFailure extends Error {
   }
 }
 
+/** The process that asks. */
+export interface Asker {
+  readonly life: number;
+  /** Nothing happens to a call any more once it is dead. */
+  readonly clock: MortalClock;
+  /** Told of every call for a request that is stored. */
+  readonly watch: StoreWatch | undefined;
+  /** Wall clock less monotonic clock, ms. */
+  readonly wallOffsetMs: number;
+}
+
 interface Call {
   readonly ticket: Ticket | undefined;
   readonly signal: AbortSignal;
 }
 
-type UpstreamCall = Pick<AdapterCall, 'requestId' | 'credential' | 'signal'> & { readonly request: ParsedRequest };
+type UpstreamCall = Pick<AdapterCall, 'requestId' | 'credential' | 'signal'> & {
+  readonly request: ParsedRequest;
+  readonly asker: Asker;
+};
 
 interface CredentialRecord {
   heldFromMs: number;
   heldUntilMs: number;
+  /** When it last asked to be left alone. */
+  toldAtMs: number;
   firsts: number;
   retries: number;
+  /** When the process began that asks now, monotonic ms. */
+  sinceMs: number;
 }
 
 export interface UpstreamDeps {
@@ -67,10 +89,14 @@ export class Upstream {
   isHealed = false;
   calls = 0;
   answers = 0;
+  /** When the process began that asks now. */
+  #sinceMs = 0;
   readonly #deps: UpstreamDeps;
   readonly #running = new Set<Call>();
   readonly #credentials = new Map<string, CredentialRecord>();
   readonly #recent: number[] = [];
+  /** When processes ended, each of which may have forgotten what it owed for the last second. */
+  readonly #paceSlack: number[] = [];
 
   constructor(plan: ProviderPlan, deps: UpstreamDeps) {
     this.plan = plan;
@@ -84,23 +110,44 @@ export class Upstream {
     return this.plan.episodes.findLast((episode) => episode.fromMs <= nowMs)?.weather ?? 'fine';
   }
 
-  readonly createAdapter: CreateAdapter = () => {
-    const adapter: Adapter = {
-      send: (call) => this.#collect(call),
-      stream: (call) => this.#perform(call),
+  createAdapter(asker: Asker): Adapter {
+    return {
+      send: (call) => this.#collect({ ...call, asker }),
+      stream: (call) => this.#perform({ ...call, asker }),
       embed: async (call) => {
-        const reply = await this.#collect(call);
+        const reply = await this.#collect({ ...call, asker });
         return { vectors: call.request.input.map(() => [1, 0]), usage: reply.usage };
       },
-      check: ({ signal }) => this.#check(signal),
+      check: ({ signal }) => this.#check(signal, asker.clock),
       classify: (error) =>
         error instanceof SimulatedFailure
           ? error.failure
           : { kind: 'adapter-error', message: String(error), cause: error },
       supports: (feature) => !feature.startsWith('wire:'),
     };
-    return adapter;
-  };
+  }
+
+  /** The process that asked is gone. What it had been told and could not keep it cannot be held to. */
+  processEnded(isKept: (toldAtMs: number) => boolean): void {
+    this.#running.clear();
+    for (const record of this.#credentials.values()) {
+      if (!isKept(record.toldAtMs)) record.heldUntilMs = 0;
+      record.firsts = 0;
+      record.retries = 0;
+    }
+    this.#paceSlack.push(this.#deps.clock.nowMs());
+  }
+
+  /** Another process asks now. `forwardMs`: its clock was set forward by so much; undefined: it knows nothing of the last one. */
+  processStarts(forwardMs: number | undefined): void {
+    const nowMs = this.#deps.clock.nowMs();
+    this.#sinceMs = nowMs;
+    for (const record of this.#credentials.values()) {
+      record.sinceMs = nowMs;
+      record.heldUntilMs -= forwardMs ?? Number.POSITIVE_INFINITY;
+    }
+    if (forwardMs !== 0) this.#recent.length = 0;
+  }
 
   /** To be called after every step: whoever left has stopped the work that was done for them. */
   checkAborts(): void {
@@ -123,6 +170,9 @@ export class Upstream {
 
   async *#perform(call: UpstreamCall): AsyncGenerator<AdapterPart, void> {
     const { dice, tickets, chronicle } = this.#deps;
+    const { clock, watch, life } = call.asker;
+    if (clock.isDead) await new Promise<never>(() => undefined);
+    watch?.sent(life, call.requestId, this.plan.name);
     const ticket = tickets.find(promptOf(call.request));
     this.#judge(call, ticket);
     const fate = drawFate(this.weather, dice);
@@ -145,17 +195,17 @@ export class Upstream {
         yield* this.#answer(fate, call);
         return;
       case 'fail':
-        await this.#pause(fate.afterMs, call.signal);
+        await this.#pause(fate.afterMs, call);
         this.#noteRetryAfter(call, fate.failure);
         throw new SimulatedFailure(fate.failure);
       case 'hang':
-        await (fate.isDeaf ? new Promise<never>(() => undefined) : this.#pause(Number.POSITIVE_INFINITY, call.signal));
+        await (fate.isDeaf ? new Promise<never>(() => undefined) : this.#pause(Number.POSITIVE_INFINITY, call));
         return;
       case 'break':
         yield* this.#breakOff(fate, call);
         return;
       case 'nonsense':
-        await this.#pause(fate.afterMs, call.signal);
+        await this.#pause(fate.afterMs, call);
         if (fate.how === 'throws') throw new RangeError('the adapter has a bug');
         // What an adapter in JavaScript may do although the type forbids it.
         if (fate.how === 'malformed') yield { type: 'text' } as unknown as AdapterPart;
@@ -164,10 +214,10 @@ export class Upstream {
   }
 
   async *#answer(fate: Extract<Fate, { kind: 'answer' }>, call: UpstreamCall): AsyncGenerator<AdapterPart, void> {
-    await this.#pause(fate.firstMs, call.signal);
+    await this.#pause(fate.firstMs, call);
     yield { type: 'text', text: `<${this.plan.name} ${promptOf(call.request)} ${fate.parts}>` };
     for (let part = 1; part <= fate.parts; part++) {
-      await this.#pause(fate.gapMs, call.signal);
+      await this.#pause(fate.gapMs, call);
       yield { type: 'text', text: ` ${part}` };
     }
     yield { type: 'text', text: ' done' };
@@ -177,13 +227,13 @@ export class Upstream {
   }
 
   async *#breakOff(fate: Extract<Fate, { kind: 'break' }>, call: UpstreamCall): AsyncGenerator<AdapterPart, void> {
-    await this.#pause(fate.firstMs, call.signal);
+    await this.#pause(fate.firstMs, call);
     yield { type: 'text', text: `<${this.plan.name} ${promptOf(call.request)} ${fate.parts}>` };
     for (let part = 1; part < fate.parts; part++) {
-      await this.#pause(fate.gapMs, call.signal);
+      await this.#pause(fate.gapMs, call);
       yield { type: 'text', text: ` ${part}` };
     }
-    if (fate.how === 'stall') await this.#pause(Number.POSITIVE_INFINITY, call.signal);
+    if (fate.how === 'stall') await this.#pause(Number.POSITIVE_INFINITY, call);
     if (fate.how === 'error') throw new SimulatedFailure({ kind: 'broken', message: 'simulated reset' });
   }
 
@@ -201,17 +251,21 @@ export class Upstream {
     return { text, usage, finishReason: 'stop', toolCalls: [] } as unknown as AdapterReply;
   }
 
-  async #check(signal: AbortSignal): Promise<void> {
+  async #check(signal: AbortSignal, clock: Clock): Promise<void> {
+    const call = { signal, asker: { clock } };
     const fate = drawFate(this.weather, this.#deps.dice);
-    if (fate.kind === 'fail' || fate.kind === 'nonsense') await this.#pause(fate.afterMs, signal);
+    if (fate.kind === 'fail' || fate.kind === 'nonsense') await this.#pause(fate.afterMs, call);
     if (fate.kind === 'fail') throw new SimulatedFailure(fate.failure);
     if (fate.kind === 'nonsense' && fate.how === 'throws') throw new RangeError('the adapter has a bug');
-    if (fate.kind === 'hang') await this.#pause(Number.POSITIVE_INFINITY, signal);
+    if (fate.kind === 'hang') await this.#pause(Number.POSITIVE_INFINITY, call);
   }
 
-  async #pause(waitMs: number, signal: AbortSignal): Promise<void> {
+  async #pause(
+    waitMs: number,
+    { signal, asker }: { readonly signal: AbortSignal; readonly asker: { readonly clock: Clock } },
+  ): Promise<void> {
     signal.throwIfAborted();
-    if (Number.isFinite(waitMs)) await sleep(this.#deps.clock, waitMs, signal);
+    if (Number.isFinite(waitMs)) await sleep(asker.clock, waitMs, signal);
     else await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     signal.throwIfAborted();
   }
@@ -229,8 +283,10 @@ export class Upstream {
       'promise 8: nothing is sent for whoever has left',
       () => `${name} is asked ${ticket.prompt}, gone since ${ticket.goneAtMs}`,
     );
+    // A request does not pay for a clock that was set back between two processes.
+    const setBackMs = Math.max(0, ticket.wallOffsetMs - call.asker.wallOffsetMs);
     chronicle.expect(
-      ticket.hasKey || nowMs < ticket.submittedAtMs + ticket.timeoutMs,
+      ticket.hasKey || nowMs < ticket.submittedAtMs + ticket.timeoutMs + setBackMs + CLOCK_ROUNDING_MS,
       'promise 8: nothing is sent after its deadline',
       () => `${name} is asked ${ticket.prompt} ${nowMs - ticket.submittedAtMs} ms after its submission`,
     );
@@ -254,7 +310,7 @@ export class Upstream {
     const last = ticket.calls.at(-1);
     if (last === undefined) record.firsts += 1;
     else if (last.credentialId === credentialId) record.retries += 1;
-    const allowed = 20 + 0.2 * record.firsts + nowMs / 10_000;
+    const allowed = 20 + 0.2 * record.firsts + (nowMs - record.sinceMs) / 10_000;
     chronicle.expect(
       record.retries <= allowed + 1e-6,
       'promise 6: retries stay within their budget',
@@ -288,8 +344,10 @@ export class Upstream {
     const nowMs = clock.nowMs();
     this.#recent.push(nowMs);
     while ((this.#recent[0] ?? nowMs) <= nowMs - 60_000) this.#recent.shift();
+    while ((this.#paceSlack[0] ?? nowMs) <= nowMs - 60_000) this.#paceSlack.shift();
+    const forgotten = this.#paceSlack.length * (Math.ceil((PACE_FORGOTTEN_MS * requestsPerMinute) / 60_000) + 1);
     chronicle.expect(
-      this.#recent.length <= requestsPerMinute,
+      this.#recent.length <= requestsPerMinute + forgotten,
       'promise 22: pacing holds in any minute',
       () => `${name} was asked ${this.#recent.length} times in a minute, and allows ${requestsPerMinute}`,
     );
@@ -299,6 +357,7 @@ export class Upstream {
     if (failure.kind !== 'rate-limited' || failure.retryAfterMs === undefined) return;
     const record = this.#record(credential.id);
     const nowMs = this.#deps.clock.nowMs();
+    record.toldAtMs = nowMs;
     if (nowMs >= record.heldUntilMs) record.heldFromMs = nowMs;
     record.heldUntilMs = Math.max(record.heldUntilMs, nowMs + failure.retryAfterMs);
   }
@@ -306,7 +365,7 @@ export class Upstream {
   #record(credentialId: string): CredentialRecord {
     const known = this.#credentials.get(credentialId);
     if (known !== undefined) return known;
-    const fresh = { heldFromMs: 0, heldUntilMs: 0, firsts: 0, retries: 0 };
+    const fresh = { heldFromMs: 0, heldUntilMs: 0, toldAtMs: 0, firsts: 0, retries: 0, sinceMs: this.#sinceMs };
     this.#credentials.set(credentialId, fresh);
     return fresh;
   }

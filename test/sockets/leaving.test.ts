@@ -153,9 +153,12 @@ async function standing({ target, upstream }: World) {
   return { blame: await target.blame(), recordCount, asked: upstream.requests.length };
 }
 
-/** How many ledger entries a leaver makes: one when content had come to the service, which nobody outside sees of `whole`. */
+/**
+ * How many ledger entries a leaver makes: one when content had come to the service, which nobody outside sees of `whole` and
+ * of what was submitted. Both are streams upstream.
+ */
 function chargesOf(caller: Caller, place: Place): readonly [least: number, most: number] {
-  if (!caller.isStreamed || place.stage !== 'begun') return [0, 0];
+  if (!(caller.isStreamed || caller.isSubmitted) || place.stage !== 'begun') return [0, 0];
   return caller.isLive ? [1, 1] : [0, 1];
 }
 

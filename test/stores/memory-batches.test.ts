@@ -3,7 +3,13 @@ import { MemoryBatches } from '../../src/stores/memory-batches.ts';
 import { MemoryFiles } from '../../src/stores/memory-files.ts';
 import { MemoryStore } from '../../src/stores/memory.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-import { CREATED_AT, createBatch, createLine, describeBatchStoreContract, refused } from '../contracts/batch-store-contract.ts';
+import {
+  CREATED_AT,
+  createBatch,
+  createLine,
+  describeBatchStoreContract,
+  refused,
+} from '../contracts/batch-store-contract.ts';
 import { RESULT_TTL_MS } from '../support/store-file.ts';
 
 function openMemory(clock: VirtualClock, bounds: { readonly linesMax?: number; readonly bytesMax?: number } = {}) {
@@ -41,7 +47,16 @@ describe('the bounds of the memory store', () => {
     const store = async (fileId: string, bytes: number) => {
       const isKept = await files.append(fileId, 0, new Uint8Array(bytes));
       const expiresAt = CREATED_AT + 60_000;
-      const file = { fileId, tenant: 't', name: 'n', purpose: 'batch', bytes, digest: '', createdAt: CREATED_AT, expiresAt };
+      const file = {
+        fileId,
+        tenant: 't',
+        name: 'n',
+        purpose: 'batch',
+        bytes,
+        digest: '',
+        createdAt: CREATED_AT,
+        expiresAt,
+      };
       if (isKept) await files.finish(file);
       return isKept;
     };

@@ -6,7 +6,13 @@ import { createInlineHost } from '../../src/stores/sqlite/inline-host.ts';
 import { createSqliteStorage } from '../../src/stores/sqlite/open-storage.ts';
 import { createWorkerHost } from '../../src/stores/sqlite/worker-host.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
-import { CREATED_AT, createBatch, createLine, describeBatchStoreContract, refused } from '../contracts/batch-store-contract.ts';
+import {
+  CREATED_AT,
+  createBatch,
+  createLine,
+  describeBatchStoreContract,
+  refused,
+} from '../contracts/batch-store-contract.ts';
 import { RESULT_TTL_MS, StoreFile } from '../support/store-file.ts';
 
 const HOSTS: Readonly<Record<string, (options: EngineOptions) => Promise<Host>>> = {

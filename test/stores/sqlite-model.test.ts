@@ -1,278 +1,21 @@
 /** The store in a file against a list: whatever is done with it, whoever has it open, it says what the list would say. */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import type { Claim, RequestStore } from '../../src/contract/records.ts';
-import type { Storage } from '../../src/contract/storage.ts';
-import { CLASSES } from '../../src/policy/order.ts';
+import { test } from 'vitest';
 import { createSqliteStorage } from '../../src/stores/sqlite/open-storage.ts';
 import { createWorkerHost } from '../../src/stores/sqlite/worker-host.ts';
-import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { propertyRuns } from '../support/properties.ts';
-import {
-  attemptReport,
-  createRecord,
-  failedSettlement,
-  succeededSettlement,
-  TARGET,
-} from '../support/request-records.ts';
+import { Comparison, type Open, type Step, stepsOf, TTL_MS } from '../support/store-comparison.ts';
 import { StoreFile } from '../support/store-file.ts';
-import { StoreModel } from '../support/store-model.ts';
 
-const TTL_MS = 20_000;
-const RECORDS = 9;
-
-type Step =
-  | {
-      readonly kind: 'insert';
-      readonly place: 'memory' | 'store';
-      readonly tenant: number;
-      readonly key: number | undefined;
-      readonly hash: number;
-      readonly priority: number;
-      readonly isCareful: boolean;
-      readonly isLine: boolean;
-    }
-  | {
-      readonly kind: 'markRunning' | 'markQueued' | 'addAttempt' | 'park' | 'settle';
-      readonly record: number;
-      /** How many claims of the record have been given after the one that is used. */
-      readonly age: number;
-    }
-  | { readonly kind: 'claim'; readonly records: readonly number[] }
-  | { readonly kind: 'settleParked'; readonly record: number }
-  | { readonly kind: 'wait'; readonly ms: number }
-  /** The process ends, and the next one recovers. */
-  | { readonly kind: 'restart' }
-  /** The thread of the store ends, and the same process goes on with another one. */
-  | { readonly kind: 'reopen' }
-  /** A process that was taken for dead wakes up, and writes with all it has. */
-  | { readonly kind: 'zombie'; readonly age: number };
-
-const record = fc.nat(RECORDS - 1);
-const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant('insert' as const),
-      place: fc.constantFrom('memory' as const, 'store' as const),
-      tenant: fc.nat(2),
-      key: fc.option(fc.nat(1), { nil: undefined }),
-      hash: fc.nat(1),
-      priority: fc.nat(2),
-      isCareful: fc.boolean(),
-      isLine: fc.boolean(),
-    }),
-  },
-  {
-    weight: 12,
-    arbitrary: fc.record({
-      kind: fc.constantFrom('markRunning', 'markRunning', 'markQueued', 'addAttempt', 'park', 'settle'),
-      record,
-      age: fc.constantFrom(0, 0, 0, 1, 2, -1),
-    }) as fc.Arbitrary<Extract<Step, { age: number; record: number }>>,
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({ kind: fc.constant('claim' as const), records: fc.array(record, { maxLength: 4 }) }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('settleParked' as const), record }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      kind: fc.constant('wait' as const),
-      ms: fc.constantFrom(1, 7_000, 9_999, 20_000, 45_000),
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('zombie' as const), age: fc.nat(2) }) },
-);
-
-const stepsOf = (maxLength: number) => fc.array(step, { maxLength, size: 'max' });
-
-type Open = (file: StoreFile, clock: VirtualClock, epoch: number | undefined) => Promise<Storage>;
-
-/** One store and one model that live through the same steps. */
-class Comparison {
-  readonly #file: StoreFile;
-  readonly #open: Open;
-  readonly #clock = new VirtualClock();
-  readonly #model = new StoreModel(TTL_MS);
-  /** All claims that were ever given, with the epoch they were given in. */
-  readonly #claims: (Claim & { readonly epoch: number })[] = [];
-  #storage: Storage | undefined;
-  #epoch = 1;
-  #inserted = 0;
-
-  constructor(file: StoreFile, open: Open) {
-    this.#file = file;
-    this.#open = open;
-  }
-
-  async begin(): Promise<void> {
-    this.#storage = await this.#open(this.#file, this.#clock, undefined);
-    expect(await this.#store.recover()).toEqual(this.#model.recover(this.#nowMs));
-  }
-
-  async end(): Promise<void> {
-    await this.#storage?.close();
-  }
-
-  async take(step: Step): Promise<void> {
-    switch (step.kind) {
-      case 'insert':
-        return this.#insert(step);
-      case 'claim':
-        return this.#claim(step.records.map((index) => `req_${index}`));
-      case 'settleParked': {
-        const [id, nowMs] = [`req_${step.record}`, this.#nowMs];
-        const isSettled = await this.#store.settleParked(id, failedSettlement, 5);
-        expect(isSettled).toBe(this.#model.settleParked(id, failedSettlement, 5, nowMs));
-        return;
-      }
-      case 'wait':
-        return this.#clock.advance(step.ms);
-      case 'restart':
-        return this.#restart();
-      case 'reopen':
-        await this.#storage?.close();
-        this.#storage = await this.#open(this.#file, this.#clock, this.#epoch);
-        return;
-      case 'zombie':
-        return this.#wakeZombie(this.#epoch - 1 - step.age);
-      default:
-        return this.#write(step.kind, this.#pickClaim(step.record, step.age));
-    }
-  }
-
-  /** Both say the same of every record. */
-  async check(): Promise<void> {
-    const ids = Array.from({ length: RECORDS }, (_, index) => `req_${index}`);
-    const loaded = await Promise.all(ids.map((id) => this.#store.load(id)));
-    expect(loaded).toEqual(ids.map((id) => this.#model.load(id, this.#nowMs)));
-    expect(this.#store.parked).toBe(this.#model.parked);
-    const listed = (await this.#store.listParked(100)).map(({ requestId }) => requestId);
-    const parked = loaded.flatMap((each) => (each.kind === 'found' && each.isParked ? [each.record.requestId] : []));
-    expect(listed.toSorted()).toEqual(parked.toSorted());
-  }
-
-  get #store(): RequestStore {
-    return this.#storage!.requests;
-  }
-
-  get #nowMs(): number {
-    return this.#clock.wallMs();
-  }
-
-  async #insert(step: Extract<Step, { kind: 'insert' }>): Promise<void> {
-    if (this.#inserted === RECORDS) return;
-    const requestId = `req_${this.#inserted}`;
-    const inserted = createRecord(requestId, {
-      tenant: `tenant ${step.tenant}`,
-      idempotencyKey: step.key === undefined ? undefined : `key ${step.key}`,
-      requestHash: `hash ${step.hash}`,
-      priority: CLASSES[step.priority] ?? 'normal',
-      recovery: step.isCareful ? 'atMostOnce' : 'atLeastOnce',
-      ...(step.isLine && { batch: { batchId: 'batch_1', index: this.#inserted, customId: undefined } }),
-    });
-    const result = this.#model.insert(inserted, step.place, this.#nowMs);
-    expect(await this.#store.insert(inserted, step.place)).toEqual(result);
-    if (result.kind !== 'inserted') return;
-    this.#inserted += 1;
-    if (step.place === 'memory') this.#claims.push({ requestId, fence: 1, epoch: this.#epoch });
-  }
-
-  async #claim(ids: readonly string[]): Promise<void> {
-    const claims = await this.#store.claim(ids);
-    expect(claims.map(({ requestId }) => requestId)).toEqual(this.#model.claimable(ids));
-    for (const claim of claims) this.#model.claimed(claim);
-    this.#claims.push(...claims.map((claim) => ({ ...claim, epoch: this.#epoch })));
-  }
-
-  /** A negative age is a fence that nobody was given yet. */
-  #pickClaim(index: number, age: number): Claim {
-    const requestId = `req_${index}`;
-    const known = this.#claims.filter((claim) => claim.requestId === requestId);
-    if (age < 0) return { requestId, fence: (known.at(-1)?.fence ?? 0) + 1 };
-    return { requestId, fence: known.at(-1 - age)?.fence ?? 1 };
-  }
-
-  async #write(kind: Extract<Step, { age: number; record: number }>['kind'], claim: Claim): Promise<void> {
-    const answer = succeededSettlement(claim.requestId, `by fence ${claim.fence}`);
-    const report = attemptReport('failed', { durationMs: claim.fence });
-    const [said, expected] = {
-      markRunning: () => [this.#store.markRunning(claim, TARGET), this.#model.markRunning(claim, TARGET)] as const,
-      markQueued: () => [this.#store.markQueued(claim), this.#model.markQueued(claim)] as const,
-      addAttempt: () => [this.#store.addAttempt(claim, report), this.#model.addAttempt(claim, report)] as const,
-      park: () => [this.#store.park(claim), this.#model.park(claim)] as const,
-      settle: () => [this.#store.settle(claim, answer, 5), this.#model.settle(claim, answer, 5, this.#nowMs)] as const,
-    }[kind]();
-    expect(await said).toBe(expected);
-  }
-
-  async #restart(): Promise<void> {
-    await this.#storage?.close();
-    this.#storage = await this.#open(this.#file, this.#clock, undefined);
-    this.#epoch += 1;
-    this.#model.restart();
-    const said = await this.#store.recover();
-    const expected = this.#model.recover(this.#nowMs);
-    expect({ ...said, requeued: said.requeued.toSorted(), interrupted: said.interrupted.toSorted() }).toEqual({
-      ...expected,
-      requeued: expected.requeued.toSorted(),
-      interrupted: expected.interrupted.toSorted(),
-    });
-  }
-
-  /** It has the file open under its old epoch, as where locks do not hold. Nothing of what it wants is done (promise 13). */
-  async #wakeZombie(epoch: number): Promise<void> {
-    if (epoch < 1) return;
-    await this.#storage?.close();
-    const before = this.#file.dump();
-    const zombie = await this.#open(this.#file, this.#clock, epoch);
-    const { requests, states, webhooks } = zombie;
-    const refused = await Promise.allSettled([
-      ...this.#claims.flatMap((claim) => [
-        requests.markRunning(claim, TARGET),
-        requests.addAttempt(claim, attemptReport('answered')),
-        requests.markQueued(claim),
-        requests.park(claim),
-        requests.settle(claim, failedSettlement, 6),
-        requests.settleParked(claim.requestId, failedSettlement, 6),
-        requests.claim([claim.requestId]),
-      ]),
-      requests.insert(createRecord('req_zombie'), 'store'),
-      requests.recover(),
-      states.save('openai', {}),
-      webhooks.remove('req_0'),
-    ]);
-    for (const result of refused)
-      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store-unavailable' } });
-    expect(String(refused[0]?.status === 'rejected' && refused[0].reason)).toContain('taken over by another process');
-    await zombie.close();
-    expect(this.#file.dump()).toEqual(before);
-    this.#storage = await this.#open(this.#file, this.#clock, this.#epoch);
-  }
-}
-
-async function compare(open: Open, sequence: readonly Step[]): Promise<void> {
+async function live(open: Open, steps: readonly Step[]): Promise<void> {
   using file = new StoreFile();
-  const comparison = new Comparison(file, open);
-  try {
-    await comparison.begin();
-    for (const step of sequence) {
-      await comparison.take(step);
-      await comparison.check();
-    }
-  } finally {
-    await comparison.end();
-  }
+  await new Comparison(file, open).live(steps);
 }
 
 test('agrees with a list after any sequence of operations, processes and takeovers; whoever is fenced writes nothing', async () => {
   const open: Open = async (file, clock, epoch) => file.open(clock, { resultTtlMs: TTL_MS, epoch });
   await fc.assert(
-    fc.asyncProperty(stepsOf(70), (sequence) => compare(open, sequence)),
+    fc.asyncProperty(stepsOf(70), (sequence) => live(open, sequence)),
     propertyRuns(40),
   );
 });
@@ -283,7 +26,7 @@ test('agrees with a list in a thread of its own, too', async () => {
     return createSqliteStorage(host, { clock, retainDays: 30 });
   };
   await fc.assert(
-    fc.asyncProperty(stepsOf(25), (sequence) => compare(open, sequence)),
+    fc.asyncProperty(stepsOf(25), (sequence) => live(open, sequence)),
     propertyRuns(3),
   );
 });

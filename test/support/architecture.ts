@@ -82,7 +82,8 @@ export const ROWS: readonly Row[] = [
     rows: ['contract', 'stores', 'sqlite store'],
     packages: [],
     builtins: [],
-    reason: 'which kinds of storage there are is known in one place, so that nothing that stores or runs needs to know it',
+    reason:
+      'which kinds of storage there are is known in one place, so that nothing that stores or runs needs to know it',
   },
   {
     name: 'catalogue',
@@ -212,7 +213,8 @@ export const ROWS: readonly Row[] = [
     rows: ['contract', 'actors', 'waiting', 'runtime', 'telemetry', 'build adapters'],
     packages: [],
     builtins: [],
-    reason: 'a provider is an adapter, an actor and a lane at once; who comes and goes is put together where all three are known',
+    reason:
+      'a provider is an adapter, an actor and a lane at once; who comes and goes is put together where all three are known',
   },
   {
     name: 'compose',
@@ -293,7 +295,8 @@ export const CLOCK_EXCEPTIONS: readonly { readonly path: string; readonly reason
   { path: 'runtime/system-clock.ts', reason: 'implements the port over the real clock, timers and random source' },
   {
     path: 'stores/sqlite/worker-host.ts',
-    reason: 'a group is what was asked for in one turn of the event loop, whose end only setImmediate tells; it measures no time',
+    reason:
+      'a group is what was asked for in one turn of the event loop, whose end only setImmediate tells; it measures no time',
   },
   { path: 'testing/virtual-clock.ts', reason: 'lets the real event loop turn between two steps of virtual time' },
   { path: 'cli/', reason: 'a command of the shell is not part of a running service' },

@@ -5,12 +5,12 @@
 import { pino } from 'pino';
 import { startService } from '../../src/compose.ts';
 import type { ServiceInput } from '../../src/config/input.ts';
-import type { Clock, TimerHandle } from '../../src/contract/clock.ts';
 import type { EventName, Events } from '../../src/contract/events.ts';
 import type { Service } from '../../src/contract/service.ts';
 import type { Host } from '../../src/stores/sqlite/gateway.ts';
 import type { OperationName } from '../../src/stores/sqlite/operations.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { MortalClock } from './mortal-clock.ts';
 import { type Behaviour, ScriptedProvider } from './scripted-provider.ts';
 import { StoreFile } from './store-file.ts';
 
@@ -23,42 +23,6 @@ export interface ProcessOptions {
   readonly always?: Behaviour;
   /** Puts something between the process and its engine; `die` ends the process at that moment. */
   readonly wrapHost?: (host: Host, die: () => void) => Host;
-}
-
-/** A clock whose timers do not fire any more once it is dead. */
-class MortalClock implements Clock {
-  readonly #clock: VirtualClock;
-  readonly #timers = new Set<TimerHandle>();
-  isDead = false;
-
-  constructor(clock: VirtualClock) {
-    this.#clock = clock;
-  }
-
-  nowMs = (): number => this.#clock.nowMs();
-  wallMs = (): number => this.#clock.wallMs();
-  random = (): number => this.#clock.random();
-  randomBytes = (size: number): Uint8Array => this.#clock.randomBytes(size);
-
-  setTimeout(callback: () => void, delayMs: number): TimerHandle {
-    if (this.isDead) return 0;
-    const handle = this.#clock.setTimeout(() => {
-      this.#timers.delete(handle);
-      callback();
-    }, delayMs);
-    this.#timers.add(handle);
-    return handle;
-  }
-
-  clearTimeout(handle: TimerHandle): void {
-    this.#timers.delete(handle);
-    this.#clock.clearTimeout(handle);
-  }
-
-  die(): void {
-    this.isDead = true;
-    for (const handle of this.#timers) this.#clock.clearTimeout(handle);
-  }
 }
 
 export class DurableProcess {

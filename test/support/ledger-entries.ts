@@ -30,4 +30,23 @@ export function ledgerEntries(
   return Array.from({ length: count }, (_, index) => ledgerEntry({ requestId: `req_${index}`, ...make(index) }));
 }
 
+/** Nine thousand attempts of some seven thousand requests, a minute apart: many blocks, many names, several slices. */
+export const manyEntries: readonly LedgerEntry[] = ledgerEntries(9_000, (index) => {
+  const isRetry = index % 4 === 3;
+  // Of a request that was told up to some two hundred entries before.
+  const request = isRetry ? Math.max(2, index - 1 - 4 * (index % 59)) : index;
+  return {
+    requestId: `req_${request}`,
+    attempt: isRetry ? index : 1,
+    at: startMs + index * 60_000,
+    provider: isRetry ? 'anthropic' : 'openai',
+    model: `model-${index % 7}`,
+    tenant: `tenant-${index % 50}`,
+    tags: index % 3 === 0 ? { team: `${index % 4}` } : {},
+    outcome: index % 10 === 3 ? 'failed' : 'answered',
+    usage: index % 20 === 3 ? {} : { inputTokens: index },
+    costNanos: index % 20 === 3 ? undefined : index % 9 === 0 ? Number.MAX_SAFE_INTEGER : index,
+  };
+});
+
 export const money = (usdNanos: number) => ({ usd: usdNanos / 1e9, usdNanos });

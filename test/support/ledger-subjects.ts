@@ -1,5 +1,7 @@
 /** The ledgers that the ledger's tests run over, each opened empty, with what a test needs beside the port. */
-import type { Ledger } from '../../src/contract/records.ts';
+import { existsSync } from 'node:fs';
+import type { Ledger, LedgerEntry, LedgerQuery } from '../../src/contract/records.ts';
+import type { CostSummary } from '../../src/contract/state.ts';
 import { MemoryLedger } from '../../src/stores/memory-ledger.ts';
 import { Gateway, type Host } from '../../src/stores/sqlite/gateway.ts';
 import { createInlineHost } from '../../src/stores/sqlite/inline-host.ts';
@@ -32,6 +34,17 @@ export const LEDGERS: readonly (readonly [name: string, open: OpenLedger])[] = [
   ['sqlite', openSqliteLedger],
 ];
 
+/** What a ledger in memory makes of entries. */
+export async function summaryInMemory(
+  entries: readonly LedgerEntry[],
+  query: LedgerQuery,
+  nowMs: number,
+): Promise<CostSummary> {
+  const ledger = new MemoryLedger();
+  await ledger.append(entries);
+  return ledger.summary(query, nowMs);
+}
+
 export function openMemoryLedger({ rememberedMax, ...options }: LedgerSubjectOptions = {}): LedgerSubject {
   const ledger = new MemoryLedger({ ...options, ...(rememberedMax !== undefined && { entriesMax: rememberedMax }) });
   return {
@@ -48,10 +61,13 @@ export function openSqliteLedger(options: LedgerSubjectOptions = {}): LedgerSubj
   return new SqliteLedgerSubject(options);
 }
 
+/** In memory if that is to be had: what these tests ask is not whether it was synced. */
+const KEPT_IN = existsSync('/dev/shm') ? '/dev/shm' : undefined;
+
 /** A ledger in a file, and the gateway it asks. */
 export class SqliteLedgerSubject implements LedgerSubject {
   readonly clock = new VirtualClock();
-  readonly file = new StoreFile();
+  readonly file = new StoreFile(KEPT_IN);
   readonly #options: LedgerSubjectOptions;
   readonly #wrap: (host: Host) => Host;
   gateway: Gateway;

@@ -2,7 +2,7 @@
  * A store's file in a folder of its own. Whoever opens it is the next process; closing it writes nothing that a process that
  * dies would not have written. While nobody holds it, a test may look into it.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
@@ -13,13 +13,22 @@ import type { Host } from '../../src/stores/sqlite/gateway.ts';
 import { createInlineHost } from '../../src/stores/sqlite/inline-host.ts';
 import { createSqliteStorage } from '../../src/stores/sqlite/open-storage.ts';
 
+/** Files in memory where the system has such: what is on disk when is not what these tests are about, and syncs take long. */
+const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 export const RESULT_TTL_MS = 3_600_000;
 
 type Row = Readonly<Record<string, unknown>>;
 
 export class StoreFile implements Disposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'switchgear-store-'));
-  readonly path = join(this.#folder, 'store.db');
+  readonly #folder: string;
+  readonly path: string;
+
+  /** `parent` is where its folder lies; default: in memory where the system has such a folder. */
+  constructor(parent = FOLDER) {
+    this.#folder = mkdtempSync(join(parent, 'switchgear-store-'));
+    this.path = join(this.#folder, 'store.db');
+  }
 
   options(changes: Partial<EngineOptions> = {}): EngineOptions {
     return { path: this.path, resultTtlMs: RESULT_TTL_MS, hasWebhooks: false, ...changes };

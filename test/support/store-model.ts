@@ -101,6 +101,13 @@ export class StoreModel {
     row.fence = fence;
   }
 
+  /** Ids of parked records whose deadline has passed, in the order of ids. */
+  overdue(nowMs: number): readonly string[] {
+    const isOver = ({ record }: ModelRow) => record.enqueuedAt + record.timeoutMs <= nowMs;
+    const rows = this.#rows.filter((row) => this.#isParked(row) && isOver(row));
+    return rows.map(({ record }) => record.requestId).toSorted();
+  }
+
   park(claim: Claim): boolean {
     return this.#write(claim, (row) => {
       this.#park(row);

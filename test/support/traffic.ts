@@ -1,6 +1,6 @@
 /** Traffic of every kind against a test runtime, each request with a prompt of its own, so that answers cannot be mixed up. */
 import type { Priority } from '../../src/contract/request.ts';
-import type { CompletionResponse } from '../../src/contract/response.ts';
+import type { CompletionResponse, StreamPart } from '../../src/contract/response.ts';
 import { ask, type TestRuntime } from './test-runtime.ts';
 
 const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low'];
@@ -11,7 +11,7 @@ export interface Ended {
   readonly mode: (typeof MODES)[number];
   readonly prompt: string;
   readonly response: CompletionResponse;
-  /** What the caller of a stream read. */
+  /** What the caller of a stream, or of a result stream, read. */
   readonly read: string;
 }
 
@@ -43,17 +43,25 @@ async function sendOne({ service }: TestRuntime, index: number, model: string): 
       return { mode, prompt, response, read: response.text };
     }
     case 'async': {
-      const result = await service.getResult(await service.completionAsync(request, { priority }), {
-        waitMs: 3_600_000,
-      });
+      const requestId = await service.completionAsync(request, { priority });
+      const reading = readOn(service.resultStream(requestId));
+      const result = await service.getResult(requestId, { waitMs: 3_600_000 });
       if (result.status !== 'succeeded') throw new Error(`${prompt} ended as ${result.status}`, { cause: result });
-      return { mode, prompt, response: result.response, read: result.response.text };
+      return { mode, prompt, response: result.response, read: await reading };
     }
     case 'stream': {
       const stream = service.completionStream(request, { priority });
-      let read = '';
-      for await (const part of stream) if (part.type === 'text') read += part.text;
-      return { mode, prompt, response: await stream.response, read };
+      return { mode, prompt, read: await readOn(stream), response: await stream.response };
     }
   }
+}
+
+/** What a careful reader has in the end. */
+async function readOn(stream: AsyncIterable<StreamPart>): Promise<string> {
+  let read = '';
+  for await (const part of stream) {
+    if (part.type === 'restart') read = '';
+    if (part.type === 'text') read += part.text;
+  }
+  return read;
 }

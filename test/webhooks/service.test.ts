@@ -2,26 +2,29 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import OpenAI from 'openai';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ServiceDeps, startService } from '../../src/compose.ts';
-import type { SwitchgearConfig, WebhooksInput } from '../../src/config/input.ts';
-import type { Clock } from '../../src/contract/clock.ts';
+import type { SwitchgearConfig } from '../../src/config/input.ts';
 import type { EventName } from '../../src/contract/events.ts';
 import type { Service } from '../../src/contract/service.ts';
 import { EVENT_NAMES } from '../../src/runtime/parse-arguments.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { findUnreachableURL, openUpstream, type Respond, type UpstreamServer } from '../contracts/upstream.ts';
-
-/** Must never be seen: the secrets, and the token that many receivers have in their URL. */
-const SECRET = `whsec_${Buffer.from('canary-canary-canary-canary').toString('base64')}`;
-const OTHER_SECRET = `whsec_${Buffer.from('canary-number-two-canary-').toString('base64')}`;
-const TOKEN = 'T0KENcanary';
-const PROMPT = 'canary-prompt-of-the-caller';
-
-/** The machine's clock; waits that are drawn are next to nothing. */
-const eagerClock: Clock = { ...systemClock, random: () => 0.000_1 };
+import {
+  arrived,
+  ask,
+  type Config,
+  configWith,
+  eagerClock,
+  isTold,
+  noticesOf,
+  OTHER_SECRET,
+  PROMPT,
+  SECRET,
+  TOKEN,
+  webhooksAt,
+} from '../support/webhook-service.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -49,32 +52,6 @@ interface Started {
   readonly told: string[];
 }
 
-/** Changed in place by tests that reload. */
-type Config = { -readonly [Key in keyof SwitchgearConfig]: SwitchgearConfig[Key] };
-
-const configWith = (webhooks: WebhooksInput | undefined): Config => ({
-  providers: {
-    mock: {
-      adapter: 'mock',
-      models: ['m'],
-      options: {
-        rules: [
-          { match: 'fail', step: { failure: { kind: 'invalid-request', message: 'no such thing' } } },
-          { match: 'hang', step: { hang: true } },
-        ],
-      },
-    },
-  },
-  ...(webhooks !== undefined && { webhooks }),
-});
-
-const webhooksAt = (url: string, changes: Partial<WebhooksInput> = {}): WebhooksInput => ({
-  url: `${url}/hooks/${TOKEN}`,
-  secret: SECRET,
-  allowPrivate: true,
-  ...changes,
-});
-
 async function start(config: SwitchgearConfig, deps: ServiceDeps = {}): Promise<Started> {
   const told: string[] = [];
   const logger = pino({ level: 'trace', base: null }, { write: (line: string) => void told.push(line) });
@@ -84,27 +61,6 @@ async function start(config: SwitchgearConfig, deps: ServiceDeps = {}): Promise<
   for (const name of Object.keys(EVENT_NAMES) as EventName[])
     service.on(name, (payload) => void told.push(JSON.stringify({ [name]: payload })));
   return { service, told };
-}
-
-const ask = (content: string) => ({ model: 'm', messages: [{ role: 'user' as const, content }] });
-
-/** The notices that arrived, each verified with an implementation that is not ours. */
-async function noticesOf(server: UpstreamServer, secret = SECRET): Promise<readonly unknown[]> {
-  const { webhooks } = new OpenAI({ apiKey: 'unused' });
-  return Promise.all(
-    server.received.map(async ({ body, headers }) => {
-      const sent = new Headers(Object.entries(headers).map(([name, value]) => [name, String(value)]));
-      return webhooks.unwrap(body, sent, secret);
-    }),
-  );
-}
-
-async function arrived(server: UpstreamServer, count = 1): Promise<void> {
-  await expect.poll(() => server.received.length, { timeout: 10_000, interval: 5 }).toBeGreaterThanOrEqual(count);
-}
-
-async function isTold(told: readonly string[], text: string): Promise<void> {
-  await expect.poll(() => told.some((line) => line.includes(text)), { timeout: 10_000, interval: 5 }).toBe(true);
 }
 
 describe('a notice', () => {

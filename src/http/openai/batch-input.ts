@@ -8,7 +8,7 @@ import type { BatchInput, BatchProblem, LineRefusal } from '../../contract/batch
 import { SwitchgearError } from '../../contract/errors.ts';
 import type { CompletionRequest, EmbeddingRequest, FeatureHeaders } from '../../contract/request.ts';
 import { parseBody } from '../body.ts';
-import { refuse } from '../check.ts';
+import { type JsonObject, refuse } from '../check.ts';
 import { HttpRefusal } from '../failure.ts';
 import { parseEmbedding } from './embedding.ts';
 import { parseChatCompletion } from './parse.ts';
@@ -43,6 +43,8 @@ export interface InputLimits {
 export interface InputReading {
   readonly endpoint: BatchEndpoint;
   readonly limits: InputLimits;
+  /** For requests that name none. */
+  readonly model?: string | undefined;
   /** Sent with every request. */
   readonly featureHeaders?: FeatureHeaders;
 }
@@ -69,7 +71,7 @@ function readInput(line: TextLine, known: Map<string, number>, reading: InputRea
       throw new LineProblem('duplicate_custom_id', message, 'custom_id');
     }
     known.set(customId, number);
-    return readRequest(customId, body, number, reading);
+    return readRequest(customId, withModel(body, reading.model), number, reading);
   } catch (error) {
     if (!(error instanceof LineProblem)) throw error;
     return { problem: error.at(number) };
@@ -149,6 +151,11 @@ function readRequest(customId: string, body: unknown, number: number, reading: I
     if (!(error instanceof SwitchgearError)) throw error;
     return { customId, refusal: refusalOf(error, number) };
   }
+}
+
+function withModel(body: JsonObject, model: string | undefined): JsonObject {
+  const named = body['model'] ?? model;
+  return named === undefined ? body : { ...body, model: named };
 }
 
 function refusalOf({ message, param }: SwitchgearError, number: number): LineRefusal {

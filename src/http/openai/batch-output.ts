@@ -63,14 +63,14 @@ function renderRow(row: EndedRow, scrub: Scrub): object {
   return { ...common, response: { status_code: 200, request_id: requestId, body }, error: null };
 }
 
-/** What was never answered has no response; what was refused or failed has the answer that a single request would have got. */
+/** What was given up has no response; what was refused or failed has the answer that a single request would have got. */
 function renderEnd({ requestId, settlement }: EndedRow, scrub: Scrub): object {
   if (settlement.status === 'succeeded') throw new TypeError('expected a request that did not succeed');
   const failure = toFailure(SwitchgearError.fromReport(settlement.error), scrub);
-  const { attempts } = settlement.error;
   if (settlement.status === 'cancelled')
     return { response: null, error: { code: 'batch_cancelled', message: failure.message } };
-  if (settlement.error.code === 'timeout' && attempts.length === 0)
+  // A submitted request is tried again and again until the time of its batch is over.
+  if (settlement.error.code === 'timeout')
     return { response: null, error: { code: 'batch_expired', message: failure.message } };
   const response = { status_code: failure.status, request_id: requestId, body: renderOpenaiFailure(failure) };
   return { response, error: null };

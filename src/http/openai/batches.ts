@@ -66,13 +66,14 @@ async function createBatch(edge: Edge, { body, headers }: FastifyRequest): Promi
     timeoutMs: timeoutMs ?? parseWindow(asked.completion_window),
     ...parseIdempotencyKey(headers),
     ...(asked.metadata && { metadata: asked.metadata }),
-    ...(asked.model && { model: asked.model }),
+    ...(asked.model && { variant: `model ${asked.model}` }),
     ...(priority !== undefined && { priority }),
     ...(tenant !== undefined && { tenant }),
     ...(fallbacks !== undefined && { fallbacks }),
   };
   const inputs = readBatchInputs(batches.readFile(file.fileId), {
     endpoint: asked.endpoint,
+    model: asked.model ?? undefined,
     limits: { lineLengthMax: edge.config.http.bodyLimitBytes, depthMax: edge.limits.bodyDepthMax },
     ...readFeatureHeader(headers, 'openai'),
   });

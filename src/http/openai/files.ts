@@ -1,6 +1,6 @@
 /** The files API, as far as batches need it: inputs are uploaded, what batches give is read like any other file. */
 import multipart from '@fastify/multipart';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BatchId, BatchState, FileId, StoredFile } from '../../contract/batches.ts';
 import { refuse } from '../check.ts';
 import type { Edge } from '../edge.ts';
@@ -10,7 +10,7 @@ import { parseRequestOptions } from '../request-headers.ts';
 import { sendBytes } from '../send-bytes.ts';
 import { type OutputFile, outputFileId, readOutputFileId, renderOutput } from './batch-output.ts';
 import { renderFile, renderOutputFile, renderPage } from './batch-render.ts';
-import { guardUpload, takeUpload, UPLOAD_LIMITS } from './upload.ts';
+import { FORM_LIMITS, guardUpload, takeUpload } from './upload.ts';
 
 const LIST_MAX = 1_000;
 /** Sizes of finished outputs that are remembered. */
@@ -25,10 +25,13 @@ export function registerFileRoutes(app: FastifyInstance, edge: Edge): void {
 
   // Only here are forms read; everywhere else they stay refused.
   void app.register(async (scope) => {
-    await scope.register(multipart, { limits: UPLOAD_LIMITS, throwFileSizeLimit: false });
-    scope.post('/v1/files', { onRequest: guardUpload }, async (request, reply) => {
+    await scope.register(multipart, { limits: FORM_LIMITS, throwFileSizeLimit: false });
+    const onRequest = async (request: FastifyRequest) => {
+      guardUpload(request, edge.limits.fileBytesMax);
+    };
+    scope.post('/v1/files', { onRequest }, async (request) => {
       const { tenant } = parseRequestOptions(request.headers);
-      return reply.send(renderFile(await takeUpload(request, edge.service.batches, tenant)));
+      return renderFile(await takeUpload(request, edge, tenant));
     });
   });
 
@@ -103,7 +106,9 @@ async function listFiles(edge: Edge, sizes: ReadonlyMap<FileId, number>, query: 
       : (await edge.service.batches.listFiles({ max, ...(after !== undefined && { after }) })).map(listUpload);
   const missing = max - uploads.length;
   const outputs =
-    missing === 0 || !isWanted('batch_output') ? [] : await listOutputs(edge, sizes, isInOutputs ? after : undefined, missing);
+    missing === 0 || !isWanted('batch_output')
+      ? []
+      : await listOutputs(edge, sizes, isInOutputs ? after : undefined, missing);
   const listed = [...uploads, ...outputs];
   return renderPage(listed.slice(0, limit), listed.length > limit);
 }

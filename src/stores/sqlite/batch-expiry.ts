@@ -15,7 +15,9 @@ export function expiryOfBatch({ prepare }: EngineContext, batchId: unknown): num
 
 /** The requests of one batch become due, some at a time; its id is told as expired when all of them are. */
 function expireBatch({ prepare, run, nowMs, options }: EngineContext, max: number): number {
-  const due = prepare(`SELECT id, expires_at FROM batches WHERE is_expired = 0 AND expires_at <= ? LIMIT 1`).get(nowMs());
+  const due = prepare(`SELECT id, expires_at FROM batches WHERE is_expired = 0 AND expires_at <= ? LIMIT 1`).get(
+    nowMs(),
+  );
   if (due === undefined) return 0;
   const batchId = String(due['id']);
   const released = run(

@@ -169,8 +169,8 @@ export function createBatchOperations(context: EngineContext) {
 function enterRecord(context: EngineContext, record: StoredRecord): void {
   insertRecord(context, record, 'store');
   if (record.settlement === null) return;
-  const { settleParked } = createParkingOperations(context);
-  settleParked(record.requestId, record.status, record.settlement, record.settledAt ?? context.nowMs());
+  const parking = createParkingOperations(context);
+  parking.settleParked(record.requestId, record.status, record.settlement, record.settledAt ?? context.nowMs());
 }
 
 /** What the idempotency key stands for already. A batch that has expired stands for nothing. */

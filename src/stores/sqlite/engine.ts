@@ -42,10 +42,10 @@ export interface EngineContext {
   readonly epoch: number;
   readonly parked: ParkedCounts;
   /** The moment of the operation that runs. */
-  nowMs(): number;
+  readonly nowMs: () => number;
   /** A prepared statement, kept for the next time. SQL is constant: values come as parameters. */
-  prepare(sql: string): StatementSync;
-  run(sql: string, ...values: SQLInputValue[]): number;
+  readonly prepare: (sql: string) => StatementSync;
+  readonly run: (sql: string, ...values: SQLInputValue[]) => number;
 }
 
 interface Connection {

@@ -9,7 +9,7 @@ import { resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { SwitchgearError } from '../../contract/errors.ts';
 import { explain, isBusy } from './explain.ts';
-import { readFileSystemType, refuseNetwork, refuseNoFile, refuseOld } from './refuse-file.ts';
+import { readFileSystemType, refuseNetwork, refuseNoFile, refuseOld, refuseReadOnly } from './refuse-file.ts';
 import { migrate, readPragma, refuseForeign } from './schema.ts';
 
 /** How long a file that another process holds is waited for. */
@@ -50,6 +50,7 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
   if (path !== ':memory:') {
     refuseNetwork(path, options.fileSystemType ?? readFileSystemType);
     refuseNoFile(path);
+    refuseReadOnly(path);
   }
   let database: DatabaseSync | undefined;
   let isHeld = false;
@@ -62,10 +63,9 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
     noteOwner(path);
     migrate(database);
     check(database, path);
-    if (options.epoch === undefined) return { database, epoch: takeOver(database) };
-    // What a failed sync has left in the wal can be read and may not be on the disk. Folded, it is written anew.
+    // What a failed sync has left in the wal can be read, and may not be on the disk for all later syncs: it is written anew.
     database.exec(FOLD_LOG);
-    return { database, epoch: options.epoch };
+    return { database, epoch: options.epoch ?? takeOver(database) };
   } catch (error) {
     if (isHeld) forgetOwner(path);
     database?.close();

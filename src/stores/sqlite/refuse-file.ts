@@ -1,5 +1,8 @@
-/** What would lose data silently is refused before the file is touched: an SQLite with the WAL-reset bug, a network, no file. */
-import { realpathSync, statfsSync, statSync } from 'node:fs';
+/**
+ * What would lose data silently, or fail with words that help nobody, is refused before the file is touched: an SQLite with
+ * the WAL-reset bug, a network, what is no file, what may not be written.
+ */
+import { accessSync, constants, realpathSync, statfsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { SwitchgearError } from '../../contract/errors.ts';
 
@@ -55,6 +58,30 @@ export function refuseNoFile(path: string): void {
     'store-unavailable',
     `expected the store ${path} to be a file, got: ${kind}; set store.path to a file, such as ${resolve(path)}.db`,
   );
+}
+
+/** SQLite would say no more than that the disk fails. @throws {SwitchgearError} `store-unavailable` for what may not be written */
+export function refuseReadOnly(path: string): void {
+  const folder = dirname(resolve(path));
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined && !isAllowed(path, constants.R_OK | constants.W_OK))
+    throw new SwitchgearError(
+      'store-unavailable',
+      `the store ${path} is read-only; give this user write access to the file and to its folder`,
+    );
+  if (!isAllowed(folder, constants.W_OK | constants.X_OK))
+    throw new SwitchgearError(
+      'store-unavailable',
+      `the folder of the store ${path} is read-only; give this user write access to ${folder}, where its log is written too`,
+    );
+}
+
+function isAllowed(name: string, mode: number): boolean {
+  try {
+    accessSync(name, mode);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws {SwitchgearError} `store-unavailable` for a version of SQLite that can damage a file */

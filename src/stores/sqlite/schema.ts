@@ -18,7 +18,7 @@ const APPLICATION_ID = 0x53_77_47_72;
  * provider, model and tenant; its `tags` lie in the row, because a table of them would save a sixth of it and cost as much
  * time. What may grow past 2^53 is text in `totals`.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE boot (only INTEGER PRIMARY KEY CHECK (only = 1), epoch INTEGER NOT NULL) STRICT;
   INSERT INTO boot VALUES (1, 0);

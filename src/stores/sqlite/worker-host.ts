@@ -90,6 +90,7 @@ class Thread {
   ask(message: ToWorker): Promise<FromWorker> {
     this.#asked = Promise.withResolvers();
     this.#worker.ref();
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     this.#worker.postMessage(message);
     return this.#asked.promise;
   }

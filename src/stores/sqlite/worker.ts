@@ -16,6 +16,7 @@ if (port !== null) serve(port, workerData as EngineOptions);
 
 function serve(to: NonNullable<typeof parentPort>, options: EngineOptions): void {
   const say = (message: FromWorker) => {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     to.postMessage(message);
   };
   let engine: Engine;

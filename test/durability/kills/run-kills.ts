@@ -1,0 +1,145 @@
+/**
+ * Kills a daemon again and again while callers use it, and hands over everything that was seen. Some lives end while Node is
+ * still starting, some while the file is being recovered, most in the middle of traffic.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Dice } from '../../simulation/dice.ts';
+import { Callers } from './caller.ts';
+import { Daemon, writeDaemonConfig } from './daemon.ts';
+import type { History } from './history.ts';
+import { readRows } from './rows.ts';
+import { Upstream } from './upstream.ts';
+
+export interface KillPlan {
+  readonly seed: string;
+  readonly kills: number;
+  readonly callers: number;
+  /** What Node runs; default: the sources. */
+  readonly main?: string;
+  /** What open requests get at the end. */
+  readonly restMs: number;
+  readonly onKill?: (kill: number) => void;
+}
+
+export interface KillReport extends History {
+  /** How many lives got so far as to listen. */
+  readonly listening: number;
+  /** What daemons said that should not have been said. */
+  readonly complaints: readonly string[];
+}
+
+/** Poison ends with its third process. */
+const LAST_KILLS = 3;
+
+export async function runKills(plan: KillPlan): Promise<KillReport> {
+  const folder = await mkdtemp(join(tmpdir(), 'switchgear-kills-'));
+  const dice = new Dice(`kills/${plan.seed}`);
+  await using upstream = new Upstream(dice.fork('upstream'));
+  const { config, store } = writeDaemonConfig({ folder, upstream: await upstream.listen() });
+  const lives = new Lives(config, upstream, plan.main);
+  const callers = new Callers(lives, dice.fork('callers'));
+  try {
+    const traffic = callers.live(plan.callers);
+    for (let kill = 1; kill <= plan.kills; kill++) {
+      await lives.liveUntilKilled(dice);
+      plan.onKill?.(kill);
+    }
+    callers.stop();
+    await lives.start();
+    await traffic;
+    for (let kill = 0; kill < LAST_KILLS; kill++) await lives.restWhileRunning();
+    await callers.readAll(plan.restMs);
+    await lives.end();
+    return { ...pick(callers, upstream, lives), rows: readRows(store) };
+  } finally {
+    await lives.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function pick({ wishes, seen }: Callers, { calls }: Upstream, { listening, complaints }: Lives) {
+  return { wishes, seen, calls, listening, complaints };
+}
+
+class Lives {
+  readonly complaints: string[] = [];
+  listening = 0;
+  readonly #config: string;
+  readonly #upstream: Upstream;
+  readonly #main: string | undefined;
+  #life = 0;
+  #daemon: Daemon | undefined;
+  #url = Promise.withResolvers<string | undefined>();
+
+  constructor(config: string, upstream: Upstream, main: string | undefined) {
+    this.#config = config;
+    this.#upstream = upstream;
+    this.#main = main;
+  }
+
+  /** Where the living daemon listens; between two lives whoever asks waits. */
+  url(): Promise<string | undefined> {
+    return this.#url.promise;
+  }
+
+  async start(): Promise<void> {
+    const daemon = this.#begin();
+    if ((await daemon.url) === undefined) throw new Error(`expected the daemon to listen, got: ${daemon.output}`);
+  }
+
+  /** A third of the lives end before they listen, and there may be several of these in a row. */
+  async liveUntilKilled(dice: Dice): Promise<void> {
+    const daemon = this.#begin();
+    if (dice.chance(0.2)) await Promise.race([sleep(dice.integer(0, 300)), daemon.url]);
+    else if (dice.chance(0.2)) await Promise.race([sleep(dice.integer(300, 1_500)), daemon.url]);
+    else {
+      await daemon.url;
+      await sleep(dice.chance(0.3) ? dice.integer(0, 50) : dice.logUniform(50, 1_500));
+    }
+    await this.#kill(daemon);
+  }
+
+  /** Lets everything that can end, end; then kills what hangs and starts again. */
+  async restWhileRunning(): Promise<void> {
+    await sleep(1_500);
+    const daemon = this.#daemon;
+    if (daemon !== undefined) await this.#kill(daemon);
+    await this.start();
+  }
+
+  /** As it ends in ordinary times. */
+  async end(): Promise<void> {
+    const code = await this.#daemon?.end('SIGTERM');
+    if (code !== 0) this.complaints.push(`the last daemon ended with ${code}: ${this.#daemon?.output}`);
+    this.#url.resolve(undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.#daemon?.end('SIGKILL');
+    this.#url.resolve(undefined);
+  }
+
+  #begin(): Daemon {
+    this.#upstream.beginLife(++this.#life);
+    const daemon = new Daemon(this.#config, this.#main);
+    this.#daemon = daemon;
+    const waiting = this.#url;
+    // It never rejects.
+    void daemon.url.then((url) => {
+      if (url === undefined) return;
+      this.listening += 1;
+      waiting.resolve(url);
+    });
+    return daemon;
+  }
+
+  async #kill(daemon: Daemon): Promise<void> {
+    const code = await daemon.end('SIGKILL');
+    const said = daemon.output.split('\n').filter((line) => line !== '' && !/"level":30,/.test(line));
+    if (code !== null || said.length > 0) this.complaints.push(`life ${this.#life} ended with ${code}: ${said.join('\n')}`);
+    this.#url = Promise.withResolvers();
+  }
+}
