@@ -14,12 +14,45 @@ const WAITING = [1_000, 1_000_000] as const;
 const OPERATIONS = 50_000;
 const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low'];
 
-/** A queue that is kept at the same length: whatever leaves is followed by another one. Both give microseconds per operation. */
+/** A queue that is kept at the same length: whatever leaves is followed by another one. */
 interface Subject {
-  /** Enters, and is served. */
+  /** Enters, and is served; microseconds per operation. */
   pass(): Promise<number>;
   /** Enters, and leaves from anywhere. */
   leave(): Promise<number>;
+}
+
+/** The numbers of those who wait, as far as they are known by name. */
+class Known {
+  readonly #numbers: number[];
+  #next: number;
+
+  constructor(waiting: number) {
+    this.#numbers = Array.from({ length: waiting }, (_, number) => number);
+    this.#next = waiting;
+  }
+
+  all(): readonly number[] {
+    return this.#numbers;
+  }
+
+  next(): number {
+    return this.#next++;
+  }
+
+  /** Who leaves, and who comes instead. */
+  replace(index: number): readonly [number, number] {
+    const left = this.#numbers[index] ?? 0;
+    const entered = this.next();
+    this.#numbers[index] = entered;
+    return [left, entered];
+  }
+}
+
+/** Microseconds per operation. */
+interface Measured {
+  readonly pass: number;
+  readonly leave: number;
 }
 
 const ways: Readonly<Record<string, (waiting: number) => Subject>> = {
@@ -36,23 +69,24 @@ process.stdout.write(
     `${''.padEnd(28)}${'enter and be served'.padStart(30)}${'enter and leave'.padStart(30)}\n`,
 );
 for (const [name, fill] of Object.entries(ways)) {
-  const passes = new Map<number, number[]>(WAITING.map((waiting) => [waiting, []]));
-  const leaves = new Map<number, number[]>(WAITING.map((waiting) => [waiting, []]));
-  // The first round only warms up.
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const waiting of WAITING) {
-      const subject = fill(waiting);
-      const [leave, pass] = [await subject.leave(), await subject.pass()];
-      if (round === 0) continue;
-      passes.get(waiting)?.push(pass);
-      leaves.get(waiting)?.push(leave);
-    }
-  }
+  // For warming up the short queue is enough.
+  await measure(fill, WAITING[0]);
+  const rounds = WAITING.map((): Measured[] => []);
+  for (let round = 0; round < ROUNDS; round++)
+    for (const [index, waiting] of WAITING.entries()) rounds[index]?.push(await measure(fill, waiting));
+  const passes = rounds.map((measured) => median(measured.map(({ pass }) => pass)));
+  const leaves = rounds.map((measured) => median(measured.map(({ leave }) => leave)));
   process.stdout.write(`${name.padEnd(28)}${cells(passes)}${cells(leaves)}\n`);
 }
 
-function cells(times: ReadonlyMap<number, readonly number[]>): string {
-  const [short = 0, long = 0] = [...times.values()].map(median);
+async function measure(fill: (waiting: number) => Subject, waiting: number): Promise<Measured> {
+  const subject = fill(waiting);
+  // Whoever leaves by itself comes first, while everybody who is known by name is still there.
+  const leave = await subject.leave();
+  return { leave, pass: await subject.pass() };
+}
+
+function cells([short = 0, long = 0]: readonly number[]): string {
   return `${short.toFixed(2).padStart(12)}${long.toFixed(2).padStart(9)}${`× ${(long / short).toFixed(1)}`.padStart(9)}`;
 }
 
@@ -79,7 +113,6 @@ function fillQueueClass(waiting: number, tenants: number): Subject {
   };
   for (const number of known.all()) enter(number);
   return {
-    // Whoever leaves by itself comes first, while everybody is still there.
     leave: async () =>
       perOperation((index) => {
         const [left, entered] = known.replace(spread(index, waiting));
@@ -133,33 +166,6 @@ function fillLane(waiting: number, tenants: number): Subject {
         queue.start();
       }),
   };
-}
-
-/** The numbers of those who wait, as far as they are known by name. */
-class Known {
-  readonly #numbers: number[];
-  #next: number;
-
-  constructor(waiting: number) {
-    this.#numbers = Array.from({ length: waiting }, (_, number) => number);
-    this.#next = waiting;
-  }
-
-  all(): readonly number[] {
-    return this.#numbers;
-  }
-
-  next(): number {
-    return this.#next++;
-  }
-
-  /** Who leaves, and who comes instead. */
-  replace(index: number): readonly [number, number] {
-    const left = this.#numbers[index] ?? 0;
-    const entered = this.next();
-    this.#numbers[index] = entered;
-    return [left, entered];
-  }
 }
 
 function optionsOf(sequence: number, tenants: number): { readonly id: string; readonly key: LaneAddOptions['key'] } {

@@ -1,4 +1,6 @@
 /** Opens what the config says everything is kept in. What is known of no store is known here: which kinds there are. */
+import { resolve } from 'node:path';
+
 import type { Clock } from './contract/clock.ts';
 import type { ResolvedConfig } from './contract/config.ts';
 import type { Storage } from './contract/storage.ts';
@@ -13,7 +15,9 @@ import { openSqliteStorage } from './stores/sqlite/open-storage.ts';
 export async function openStorage(config: ResolvedConfig, clock: Clock): Promise<Storage> {
   const { store, ledger, webhooks } = config;
   if (store.kind === 'memory') return createMemoryStorage(config, clock);
-  const { path, resultTtlMs } = store;
+  const { resultTtlMs } = store;
+  // Whole, so that whoever reads a message knows which file is meant.
+  const path = resolve(store.path);
   const hasWebhooks = webhooks !== undefined;
   return openSqliteStorage({ path, resultTtlMs, hasWebhooks, clock, retainDays: ledger.retainDays });
 }

@@ -1,6 +1,7 @@
 /**
  * Turns waiting lines into requests. Where the store is durable they are parked there, group by group, together with how far
  * that is, so that no line is lost or doubled wherever a process ends; else each comes into memory as any submitted request.
+ * What it throws leaves open how many lines were entered: the store knows.
  */
 import type { BatchRecord, WaitingLine, WaitingLines } from '../contract/batches.ts';
 import { SwitchgearError } from '../contract/errors.ts';
@@ -26,8 +27,8 @@ export class Entrance {
     this.#onEnded = onEnded;
   }
 
-  /** Enters at most `max` lines; the batch as it is afterwards. Unchanged: there is no room now. */
-  async enterSome(batch: BatchRecord, max: number): Promise<BatchRecord> {
+  /** Enters at most `max` lines. Gives how many are entered then; as many as before: there is no room now. */
+  async enterSome(batch: BatchRecord, max: number): Promise<number> {
     const placed = await this.#next(batch, max);
     if (!this.#parts.isDurable) return this.#admitAll(batch, placed);
     return this.#write(
@@ -36,8 +37,8 @@ export class Entrance {
     );
   }
 
-  /** Enters some lines as ended. */
-  async endSome(batch: BatchRecord, end: LineEnd): Promise<BatchRecord> {
+  /** Enters some lines as ended. Gives how many are entered then. */
+  async endSome(batch: BatchRecord, end: LineEnd): Promise<number> {
     const placed = await this.#next(batch, Number.POSITIVE_INFINITY);
     return this.#write(
       batch,
@@ -70,41 +71,34 @@ export class Entrance {
     return { requestId: this.#parts.nextRequestId(), nowMs: this.#parts.steadyWallMs() };
   }
 
-  /** A write whose answer was lost may have had its effect: then the store knows more than we do. */
-  async #write(batch: BatchRecord, records: readonly RequestRecord[]): Promise<BatchRecord> {
+  async #write(batch: BatchRecord, records: readonly RequestRecord[], from = batch.entered): Promise<number> {
     const { batches, clock } = this.#parts;
-    const range = { from: batch.entered, to: batch.entered + records.length };
+    const range = { from, to: from + records.length };
     const isEntered = await askStore(clock, batches.enter(batch.batchId, range, records));
     if (this.#parts.isDurable) this.#parts.feed();
-    if (!isEntered) return this.#reload(batch);
+    if (!isEntered) throw elsewhere(batch, from);
     for (const record of records) {
       if (record.settlement !== undefined && record.batch !== undefined) this.#onEnded(record.batch.index);
     }
-    return { ...batch, entered: range.to };
+    return range.to;
   }
 
-  async #reload(batch: BatchRecord): Promise<BatchRecord> {
-    const loaded = await askStore(this.#parts.clock, this.#parts.batches.load(batch.batchId));
-    if (loaded.kind === 'found') return loaded.batch;
-    throw new SwitchgearError('store-unavailable', `the store does not know batch ${batch.batchId} any more`);
-  }
-
-  async #admitAll(batch: BatchRecord, placed: readonly PlacedLine[]): Promise<BatchRecord> {
-    let now = batch;
+  async #admitAll(batch: BatchRecord, placed: readonly PlacedLine[]): Promise<number> {
+    let entered = batch.entered;
     for (const [count, line] of placed.entries()) {
       // Providers that answer at once would leave nobody else a turn.
       if (count % LINES_PER_TURN === 0) await sleep(this.#parts.clock, 0, this.#parts.ending);
-      const next = await this.#admit(now, line);
+      const next = await this.#admit(batch, line);
       if (next === undefined) break;
-      now = next;
+      entered = next;
     }
-    return now;
+    return entered;
   }
 
   /** Undefined when the queue takes no more. */
-  async #admit(batch: BatchRecord, placed: PlacedLine): Promise<BatchRecord | undefined> {
+  async #admit(batch: BatchRecord, placed: PlacedLine): Promise<number | undefined> {
     const { line, index } = placed;
-    if ('refusal' in line) return this.#write(batch, [recordOfLine(batch, placed, this.#moment())]);
+    if ('refusal' in line) return this.#write(batch, [recordOfLine(batch, placed, this.#moment())], index);
     try {
       await this.#parts.admit({
         request: line.request,
@@ -115,11 +109,12 @@ export class Entrance {
       if (!(error instanceof SwitchgearError)) throw error;
       if (error.code === 'queue-full' || error.code === 'shutting-down') return undefined;
       if (error.code === 'store-unavailable') throw error;
-      return this.#write(batch, [endedRecord(batch, placed, this.#moment(), endOf(error))]);
+      return this.#write(batch, [endedRecord(batch, placed, this.#moment(), endOf(error))], index);
     }
     const range = { from: index, to: index + 1 };
-    await askStore(this.#parts.clock, this.#parts.batches.enter(batch.batchId, range, []));
-    return { ...batch, entered: range.to };
+    const isEntered = await askStore(this.#parts.clock, this.#parts.batches.enter(batch.batchId, range, []));
+    if (!isEntered) throw elsewhere(batch, index);
+    return range.to;
   }
 
   #optionsOf(batch: BatchRecord) {
@@ -127,6 +122,10 @@ export class Entrance {
     const timeoutMs = timeLeftMs(batch, this.#parts.steadyWallMs());
     return { priority, tags, recovery, timeoutMs, tenant: batch.tenant, ...(fallbacks !== undefined && { fallbacks }) };
   }
+}
+
+function elsewhere({ batchId }: BatchRecord, from: number): SwitchgearError {
+  return new SwitchgearError('store-unavailable', `line ${from} of ${batchId} is not the next one in the store`);
 }
 
 function endOf({ code, message, param }: SwitchgearError): LineEnd {

@@ -45,6 +45,8 @@ export class BatchRunner {
   #untold = 0;
   /** The queue took no line although there was room for some. */
   #isHeldUp = false;
+  /** The last step failed. */
+  #isInDoubt = false;
   #wake = new AbortController();
   /** Why nothing more is told. */
   #over: Error | undefined;
@@ -86,6 +88,7 @@ export class BatchRunner {
       await this.#waitForNews();
       return 'goes-on';
     } catch (error) {
+      this.#isInDoubt = true;
       announce('store.failed', { operation: `batch ${this.#batch.batchId}`, message: String(error) });
       await sleep(clock, Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** Math.min(failures, 10)), ending);
       return 'failed';
@@ -126,13 +129,26 @@ export class BatchRunner {
   /** True when the batch has finished. */
   async #step(): Promise<boolean> {
     this.#wake = new AbortController();
+    if (this.#isInDoubt) await this.#reload();
     if (this.#isCountDue()) await this.#count();
     if (this.#batch.cancelledAt !== undefined) await this.#cancelUnsettled();
-    if (!this.#parts.isDraining()) await this.#enter();
+    await this.#enter();
     if (this.#batch.entered < this.#batch.total || this.#settled < this.#batch.total) return false;
     // What was told may be wrong; what is stored decides.
     await this.#count();
     return settledOf(this.#inStore) === this.#batch.total && this.#finish();
+  }
+
+  /** What failed may have had its effect all the same: the store knows how far the batch is. */
+  async #reload(): Promise<void> {
+    const { batches, clock } = this.#parts;
+    const { batchId } = this.#batch;
+    const loaded = await askStore(clock, batches.load(batchId));
+    if (loaded.kind !== 'found')
+      throw new SwitchgearError('store-unavailable', `the store does not know batch ${batchId} any more`);
+    this.#batch = loaded.batch;
+    this.#isInDoubt = false;
+    if (this.#parts.isDurable) this.#parts.feed();
   }
 
   /** How many have ended, as far as is known. */
@@ -154,8 +170,6 @@ export class BatchRunner {
     this.#inStore = await askStore(clock, batches.counts(this.#batch.batchId));
     this.#countedAtMs = clock.nowMs();
     if (JSON.stringify(before) !== JSON.stringify(this.counts)) this.#tell(this.counts);
-    // Whoever was told to feed may have failed.
-    if (this.#parts.isDurable && this.#inStore.queued > 0) this.#parts.feed();
     this.#notice(settledOf(this.#inStore) - expected, isFirst);
   }
 
@@ -182,17 +196,18 @@ export class BatchRunner {
   async #enter(): Promise<void> {
     const { clock, steadyWallMs, isDraining } = this.#parts;
     while (this.#batch.entered < this.#batch.total && !isDraining()) {
-      const end = this.#endOfRest(steadyWallMs());
       const { entered } = this.#batch;
-      if (end !== undefined) {
-        this.#batch = await this.#entrance.endSome(this.#batch, end);
-      } else {
-        const room = this.#room(linesAheadMax(this.#lately.total(clock.nowMs())));
-        if (room === 0) return;
-        this.#batch = await this.#entrance.enterSome(this.#batch, room);
-        this.#isHeldUp = this.#batch.entered === entered;
-      }
-      if (this.#batch.entered === entered) return;
+      const end = this.#endOfRest(steadyWallMs());
+      const room = this.#room(linesAheadMax(this.#lately.total(clock.nowMs())));
+      if (end === undefined && room === 0) return;
+      const now =
+        end === undefined
+          ? await this.#entrance.enterSome(this.#batch, room)
+          : await this.#entrance.endSome(this.#batch, end);
+      // It may have been cancelled meanwhile, which must not be forgotten.
+      this.#batch = { ...this.#batch, entered: now };
+      this.#isHeldUp = now === entered;
+      if (now === entered) return;
     }
   }
 

@@ -25,7 +25,7 @@ import type { BatchParts } from './parts.ts';
 import { LineWriter } from './waiting-lines.ts';
 
 /** The largest batch. */
-export const LINES_MAX = 50_000;
+const LINES_MAX = 50_000;
 /** Mistakes of one input that are told. */
 const PROBLEMS_MAX = 100;
 /** Others get their turn after so many lines. */
@@ -196,6 +196,7 @@ async function create(
   try {
     const problems = await write(writer);
     if (problems.length === 0) await writer.flush();
+    else await askStore(clock, batches.dropLines(batchId));
     refuseWhileDraining(parts);
     // The tag tells in the ledger what the batch has cost.
     const settings = { ...heading.settings, tags: { batch: batchId, ...heading.settings.tags } };
@@ -205,7 +206,7 @@ async function create(
         ? { ...record, total: writer.total }
         : { ...record, finishedAt: record.createdAt, problems };
     const inserted = await insert(parts, made);
-    isKept = inserted.kind === 'inserted' && problems.length === 0;
+    isKept = inserted.kind === 'inserted';
     if (inserted.kind === 'conflict') throw conflict();
     if (inserted.kind === 'full') throw full();
     return inserted.kind === 'known' ? { batchId: inserted.batchId, isNew: false } : { batchId, isNew: true };

@@ -60,14 +60,18 @@ export function outputPath(input: string, output: string | undefined): string {
   return path;
 }
 
-export interface Written {
+interface Written {
   readonly lines: number;
   /** custom_id and reason of the first that did not succeed. */
   readonly failures: readonly string[];
 }
 
-/** Writes the results beside their place and moves them there when they are whole. @throws {CliFailure} when it cannot */
-export async function writeOutput(path: string, chunks: AsyncIterable<Uint8Array>): Promise<Written> {
+/** Writes results beside their place and moves them there when all `total` lines are there. @throws {CliFailure} */
+export async function writeOutput(
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+  total: number,
+): Promise<readonly string[]> {
   const draft = `${path}.${process.pid}.part`;
   const tally = new Tally();
   try {
@@ -81,8 +85,11 @@ export async function writeOutput(path: string, chunks: AsyncIterable<Uint8Array
     } finally {
       await file.close();
     }
+    const { lines, failures } = tally.end();
+    if (lines !== total)
+      throw new CliFailure(EXIT.protocol, `expected the results to have ${total} lines, got ${lines}: run it again`);
     await rename(draft, path).catch(asOutputFailure(path));
-    return tally.end();
+    return failures;
   } catch (error) {
     await rm(draft, { force: true });
     throw error;

@@ -6,7 +6,7 @@ import { openAsBlob } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EXIT } from '../daemon/exit-code.ts';
-import { type InputFile, outputPath, readInputFile, writeOutput, type Written } from './batch-file.ts';
+import { type InputFile, outputPath, readInputFile, writeOutput } from './batch-file.ts';
 import { count, RateMeter, renderProgress } from './batch-progress.ts';
 import { batchBody, type BatchBody, batchListBody, batchPath, fileBody, isOver, problemsOf } from './batch-wire.ts';
 import { LiveBlock } from './demo/live-block.ts';
@@ -93,7 +93,7 @@ class BatchRun {
   /** Fetches what there is, and says how it went. */
   async conclude(batch: BatchBody, output: string): Promise<void> {
     if (batch.status === 'failed') throw refused(this.#input.path, batch);
-    const written = await this.#fetch(batch, output);
+    const failures = await this.#fetch(batch, output);
     const { total, completed, failed } = batch.request_counts;
     const document = { batchId: batch.id, status: batch.status, total, succeeded: completed, failed, output };
     const cost = await this.#cost(batch.id);
@@ -103,8 +103,8 @@ class BatchRun {
         batch.status === 'completed'
           ? ''
           : ` (the batch ${batch.status === 'expired' ? 'ran out of time' : 'was cancelled'})`;
-      const named = written.failures.join('; ');
-      const more = failed > written.failures.length ? '; …' : '';
+      const named = failures.join('; ');
+      const more = failed > failures.length ? '; …' : '';
       const advice = 'Another --key runs the file again';
       const message = `${summary}; ${count(failed)} did not${how}: ${named}${more}. ${advice}`;
       throw new CliFailure(EXIT.temporary, message, { document });
@@ -164,17 +164,13 @@ class BatchRun {
     return new CliFailure(EXIT.temporary, message, { cause: error, code: error.details.code });
   }
 
-  async #fetch(batch: BatchBody, output: string): Promise<Written> {
+  /** Writes what there is. Gives what failed first. */
+  async #fetch(batch: BatchBody, output: string): Promise<readonly string[]> {
     const client = this.#context.client();
-    if (batch.results_file_id === null || batch.results_file_id === undefined) return { lines: 0, failures: [] };
+    if (batch.results_file_id === null || batch.results_file_id === undefined) return [];
     const path = `/v1/files/${encodeURIComponent(batch.results_file_id)}/content`;
-    const written = await writeOutput(output, client.stream({ method: 'GET', path, signal: this.#signal }));
-    const { total } = batch.request_counts;
-    if (written.lines === total) return written;
-    throw new CliFailure(
-      EXIT.protocol,
-      `expected the results of ${batch.id} to have ${total} lines, got ${written.lines}`,
-    );
+    const chunks = client.stream({ method: 'GET', path, signal: this.#signal });
+    return writeOutput(output, chunks, batch.request_counts.total);
   }
 
   /** Costs are told where they are known; the results are what was asked for. */

@@ -94,7 +94,9 @@ export function secretsOf({ tree, templates }: Disclosure, environment: Environm
     : [];
   const fromWebhooks = stringsIn(childOf(childOf(tree, 'webhooks'), 'secret'));
   // The longest first, so that a secret that contains another is blotted out whole.
-  return [...new Set([...fromEnvironment, ...fromProviders, ...fromWebhooks])].toSorted((left, right) => right.length - left.length);
+  return [...new Set([...fromEnvironment, ...fromProviders, ...fromWebhooks])].toSorted(
+    (left, right) => right.length - left.length,
+  );
 }
 
 function stringsIn(value: unknown): readonly string[] {

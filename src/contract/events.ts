@@ -59,7 +59,14 @@ export interface Events {
   /** What a process that ended had left behind. */
   'service.recovered': { queued: number; requeued: number; interrupted: number };
   'batch.created': { batchId: string; total: number; tenant: string };
-  'batch.finished': { batchId: string; status: string; total: number; succeeded: number; failed: number; cancelled: number };
+  'batch.finished': {
+    batchId: string;
+    status: string;
+    total: number;
+    succeeded: number;
+    failed: number;
+    cancelled: number;
+  };
   'service.draining': { graceMs: number; open: number };
   'service.failed': { reason: string };
   'listener.failed': { event: string; message: string };

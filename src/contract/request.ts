@@ -171,7 +171,7 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
   /** Same key and same request: the same requestId. Same key, another request: `idempotency-conflict`. */
   readonly idempotencyKey?: string;
-  /** Kept in the ledger. Default `default`. */
+  /** Takes turns in the queue with other tenants; kept in the ledger. Default `default`. */
   readonly tenant?: string;
   /** Kept in the ledger; `costSummary` filters by them. */
   readonly tags?: Readonly<Record<string, string>>;

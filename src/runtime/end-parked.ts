@@ -1,6 +1,7 @@
 /** The end of a request that is not in memory: it waited in the store when it was cancelled, or until its time was over. */
 import type { SwitchgearError } from '../contract/errors.ts';
 import type { RequestRecord, Settlement } from '../contract/records.ts';
+import type { RequestId } from '../contract/response.ts';
 import { askStore } from './ask-store.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -10,13 +11,24 @@ export async function endParked(
   { requestId, attempts, createdAt }: RequestRecord,
   error: SwitchgearError,
 ): Promise<boolean> {
-  const { store, clock, lookouts, announce, wakeWebhooks } = runtime;
+  const { clock, lookouts, announce, wakeWebhooks } = runtime;
   const outcome = error.code === 'cancelled' ? 'cancelled' : 'failed';
-  const settlement: Settlement = { status: outcome, error: error.toJSON() };
-  if (!(await askStore(clock, store.settleParked(requestId, settlement, clock.wallMs())))) return false;
+  if (!(await write(runtime, requestId, { status: outcome, error: error.toJSON() }))) return false;
   lookouts.notify(requestId);
   wakeWebhooks();
   const totalMs = Math.max(0, clock.wallMs() - createdAt);
   announce('request.settled', { requestId, outcome, code: error.code, message: error.message, totalMs, attempts });
   return true;
+}
+
+/** A store that says that it failed may have written it all the same; then it is to be told like any other end. */
+async function write({ store, clock }: Runtime, requestId: RequestId, settlement: Settlement): Promise<boolean> {
+  try {
+    return await askStore(clock, store.settleParked(requestId, settlement, clock.wallMs()));
+  } catch (error) {
+    const loaded = await askStore(clock, store.load(requestId)).catch(() => undefined);
+    const stored = loaded?.kind === 'found' ? loaded.record.settlement : undefined;
+    if (JSON.stringify(stored) === JSON.stringify(settlement)) return true;
+    throw error;
+  }
 }

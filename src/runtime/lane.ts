@@ -1,7 +1,7 @@
 /**
- * The part of the priority queue where requests wait for one provider: a p-queue with our heap. A task's first synchronous
- * step claims permit, credential and pacing tokens; what cannot be claimed goes back with its original key, and the lane
- * stands still until its provider admits again. A slot is held for one attempt, and no
+ * The part of the priority queue where requests wait for one provider: a p-queue with an order of our own. A task's first
+ * synchronous step claims permit, credential and pacing tokens; what cannot be claimed goes back with its original key, its
+ * tenant keeps its turn, and the lane stands still until its provider admits again. A slot is held for one attempt, and no
  * longer than that attempt's own limit.
  */
 import PQueue from 'p-queue';

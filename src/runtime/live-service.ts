@@ -199,7 +199,13 @@ export class LiveService implements Service {
 
   queueStatus(): ReturnType<Service['queueStatus']> {
     const { size: open, waiting } = this.#runtime.open;
-    return { lanes: this.#runtime.queue.status(), open, waiting, running: open - waiting, parked: this.#runtime.store.parked };
+    return {
+      lanes: this.#runtime.queue.status(),
+      open,
+      waiting,
+      running: open - waiting,
+      parked: this.#runtime.store.parked,
+    };
   }
 
   openRequests(): readonly OpenRequestView[] {

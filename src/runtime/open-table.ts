@@ -33,10 +33,13 @@ export class OpenTable {
     return this.#waiting;
   }
 
+  /** One of the same id that is on its way out, and is waiting in the store again for all that the store says, makes room. */
   add(open: OpenRequest): void {
+    const leaving = this.#open.get(open.requestId);
+    if (leaving !== undefined) this.#forget(leaving);
     this.#open.set(open.requestId, open);
     this.#waiting += 1;
-    this.#refresh(open);
+    this.#refresh(open.requestId);
   }
 
   find(requestId: RequestId): OpenRequest | undefined {
@@ -46,15 +49,14 @@ export class OpenTable {
   mark(open: OpenRequest, status: 'queued' | 'running'): void {
     if (open.status === status) return;
     open.status = status;
+    if (this.#open.get(open.requestId) !== open) return;
     if (!this.#evicted.has(open.requestId)) this.#waiting += status === 'queued' ? 1 : -1;
-    this.#refresh(open);
+    this.#refresh(open.requestId);
   }
 
   remove(open: OpenRequest): void {
-    if (!this.#open.delete(open.requestId)) return;
-    const wasEvicted = this.#evicted.delete(open.requestId);
-    if (open.status === 'queued' && !wasEvicted) this.#waiting -= 1;
-    this.#unwatched.remove(open.requestId);
+    if (this.#open.get(open.requestId) !== open) return;
+    this.#forget(open);
     if (this.#open.size > 0) return;
     for (const wake of this.#emptyWaiters) wake();
     this.#emptyWaiters.clear();
@@ -68,12 +70,12 @@ export class OpenTable {
   watch(open: OpenRequest): () => void {
     const { requestId } = open;
     this.#watchers.set(requestId, (this.#watchers.get(requestId) ?? 0) + 1);
-    this.#refresh(open);
+    this.#refresh(open.requestId);
     return () => {
       const left = (this.#watchers.get(requestId) ?? 1) - 1;
       if (left === 0) this.#watchers.delete(requestId);
       else this.#watchers.set(requestId, left);
-      this.#refresh(open);
+      this.#refresh(open.requestId);
     };
   }
 
@@ -105,6 +107,13 @@ export class OpenTable {
     });
   }
 
+  #forget({ requestId, status }: OpenRequest): void {
+    this.#open.delete(requestId);
+    const wasEvicted = this.#evicted.delete(requestId);
+    if (status === 'queued' && !wasEvicted) this.#waiting -= 1;
+    this.#unwatched.remove(requestId);
+  }
+
   /** Who gives way when `key` is there too; undefined when that is `key` itself. */
   #lastWith(key: QueueKey): OpenRequest | undefined {
     this.#unwatched.add(NEWCOMER, key);
@@ -113,15 +122,14 @@ export class OpenTable {
     return last === undefined ? undefined : this.#open.get(last);
   }
 
-  #refresh(open: OpenRequest): void {
-    const { requestId, status, init } = open;
+  #refresh(requestId: RequestId): void {
+    const open = this.#open.get(requestId);
     const isUnwatched =
-      this.#open.has(requestId) &&
-      status === 'queued' &&
-      init.mode === 'async' &&
+      open?.status === 'queued' &&
+      open.init.mode === 'async' &&
       !this.#watchers.has(requestId) &&
       !this.#evicted.has(requestId);
     if (!isUnwatched) this.#unwatched.remove(requestId);
-    else if (!this.#unwatched.has(requestId)) this.#unwatched.add(requestId, init.key);
+    else if (!this.#unwatched.has(requestId)) this.#unwatched.add(requestId, open.init.key);
   }
 }

@@ -110,12 +110,19 @@ const embeddingSchema = z.strictObject({
   featureHeaders,
 });
 
+/** Half a character cannot be stored as such: two names that differ in it would become one. */
+const storedName = z
+  .string()
+  .min(1)
+  .max(KEY_LENGTH_MAX)
+  .refine((text) => text.isWellFormed(), 'well-formed text');
+
 const optionsSchema = z.strictObject({
   priority: z.enum(['high', 'normal', 'low']).optional(),
   timeoutMs: z.number().positive().max(TIMEOUT_MAX_MS).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'an AbortSignal').optional(),
-  idempotencyKey: z.string().min(1).max(KEY_LENGTH_MAX).optional(),
-  tenant: z.string().min(1).max(KEY_LENGTH_MAX).optional(),
+  idempotencyKey: storedName.optional(),
+  tenant: storedName.optional(),
   tags: z.record(z.string(), z.string()).optional(),
   fallbacks: z.union([z.literal('none'), z.array(z.string().min(1)).max(16)]).optional(),
   delivery: z.enum(['live', 'whole', 'restart']).optional(),

@@ -80,24 +80,33 @@ async function watchStored(
   waitMs: number,
   signal: AbortSignal | undefined,
 ): Promise<Seen | undefined> {
+  const { ending, lookouts, open: table } = runtime;
   const leaving = new AbortController();
   const leave = () => {
     leaving.abort();
   };
-  signal?.addEventListener('abort', leave, { once: true });
+  for (const ender of [signal, ending]) ender?.addEventListener('abort', leave, { once: true });
   // Begun before the store is asked: what happens meanwhile is not missed.
-  const change = runtime.lookouts.wait(requestId, waitMs, leaving.signal);
+  const change = lookouts.wait(requestId, waitMs, leaving.signal);
   try {
     const { settlement, status } = await loadRecord(runtime, requestId);
     if (settlement !== undefined) return { kind: 'ended', settlement, error: undefined };
     if (waitMs <= 0 || signal?.aborted === true)
       return { kind: 'open', status: status === 'running' ? 'running' : 'queued' };
-    await change;
+    if (!ending.aborted) await change;
+    // Nobody takes it in any more, and nobody may be asked about it soon.
+    if (ending.aborted && table.find(requestId) === undefined)
+      return { kind: 'open', status: 'queued', error: endingError(requestId) };
     return undefined;
   } finally {
     leave();
-    signal?.removeEventListener('abort', leave);
+    for (const ender of [signal, ending]) ender?.removeEventListener('abort', leave);
   }
+}
+
+function endingError(requestId: RequestId): SwitchgearError {
+  const message = `request ${requestId} waits in the store, and goes on when the service is started again`;
+  return new SwitchgearError('shutting-down', message, { requestId });
 }
 
 /**

@@ -16,6 +16,7 @@ export interface TotalLabels extends LedgerLabels {
   readonly isPriced: boolean;
 }
 
+/** What the entries of one day, provider, model, tenant and tags come to; priced ones apart. */
 export interface DailyTotal {
   readonly labels: TotalLabels;
   readonly total: LedgerTotal;

@@ -25,6 +25,7 @@ export function countable(entry: LedgerEntry): LedgerEntry {
   };
 }
 
+/** The counts of a usage that are summed up. */
 export const TOKEN_KINDS = [
   'inputTokens',
   'outputTokens',
@@ -32,6 +33,7 @@ export const TOKEN_KINDS = [
   'cacheWriteTokens',
   'reasoningTokens',
 ] as const;
+/** One of them. */
 export type TokenKind = (typeof TOKEN_KINDS)[number];
 
 /** An integer that grows past 2^53 without losing a digit. */

@@ -1,9 +1,13 @@
 /** Many requests handed over at once: what a program gets back, and what it may rely on. The store is the memory. */
 import { describe, expect, test } from 'vitest';
 import type { Batch, BatchCounts, BatchResult } from '../../src/contract/batches.ts';
+import { startService } from '../../src/compose.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
 import type { CompletionRequest } from '../../src/contract/request.ts';
-import { answer, echo, fail, hang, when } from '../support/scripted-provider.ts';
+import { MemoryBatches } from '../../src/stores/memory-batches.ts';
+import { MemoryStore } from '../../src/stores/memory.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { answer, echo, fail, hang, ScriptedProvider, when } from '../support/scripted-provider.ts';
 import { ask, createTestRuntime, HELLO, NOTHING_LEFT, rejection, type TestRuntime } from '../support/test-runtime.ts';
 
 const questions = (count: number): readonly CompletionRequest[] =>
@@ -202,8 +206,6 @@ describe('what cannot be a batch', () => {
 
   test('a storage of requests alone keeps no batches, and says so', async () => {
     await using runtime = await createTestRuntime({ providers: { first: {} } });
-    const { MemoryStore } = await import('../../src/stores/memory.ts');
-    const { startService } = await import('../../src/compose.ts');
     const requests = new MemoryStore({ clock: runtime.clock, resultTtlMs: 1_000 });
     const service = await startService(
       { providers: { p: { adapter: 'mock', models: ['m'] } } },
@@ -282,6 +284,22 @@ describe('a batch that is cancelled', () => {
   });
 });
 
+describe('a batch that is cancelled at once', () => {
+  test.each([0, 1, 3, 5])(
+    'while its first lines come in, %i moments after it was taken in, is cancelled',
+    async (moments) => {
+      await using runtime = await start(2);
+      runtime.provider('first').always = hang();
+      const batch = await runtime.run(runtime.service.completionBatch(questions(300)));
+      for (let moment = 0; moment < moments; moment++) await runtime.clock.step();
+      expect(await runtime.run(batch.cancel())).toBe(true);
+      const results = await runtime.run(batch.results());
+      expect(new Set(results.map(({ status }) => status))).toEqual(new Set(['cancelled']));
+      expect(batch.counts).toMatchObject({ total: 300, cancelled: 300 });
+    },
+  );
+});
+
 describe('the time of a batch', () => {
   test('is one for all its requests: what has not ended then fails with timeout, sent or not', async () => {
     await using runtime = await start(1);
@@ -335,6 +353,21 @@ describe('a queue in memory', () => {
     expect((await runtime.run(batch.results())).map(({ status }) => status)).toEqual(Array(30).fill('succeeded'));
   });
 
+  test('gives up no line for others that are more urgent: whoever comes last is refused', async () => {
+    await using runtime = await createTestRuntime({
+      providers: { first: { concurrency: 1 } },
+      service: { queueDepthMax: 8 },
+    });
+    runtime.provider('first').always = echo(1_000);
+    const batch = await runtime.run(runtime.service.completionBatch(questions(10)));
+    await runtime.clock.advance(10);
+    const submit = (index: number) => runtime.service.completionAsync(ask(`other ${index}`), { priority: 'high' });
+    const others = await Promise.allSettled(Array.from({ length: 9 }, (_, index) => submit(index)));
+    expect(others.some(({ status }) => status === 'rejected')).toBe(true);
+    const results = await runtime.run(batch.results());
+    expect(results.map(({ status }) => status)).toEqual(Array(10).fill('succeeded'));
+  });
+
   test('that others have filled is waited for, and no line is given up for them', async () => {
     await using runtime = await createTestRuntime({
       providers: { first: { concurrency: 1 } },
@@ -351,6 +384,36 @@ describe('a queue in memory', () => {
     expect(runtime.service.openRequests().some(({ priority }) => priority === 'low')).toBe(false);
     expect((await runtime.run(batch.results())).map(({ status }) => status)).toEqual(Array(6).fill('succeeded'));
     for (const requestId of others) expect((await runtime.result(requestId)).status).toBe('succeeded');
+  });
+});
+
+describe('a store of a program', () => {
+  test('that does what it is asked and says that it failed has no line run twice', async () => {
+    const clock = new VirtualClock();
+    const resultTtlMs = 3_600_000;
+    const requests = new MemoryStore({ clock, resultTtlMs });
+    const batches = new MemoryBatches({ clock, resultTtlMs, records: requests });
+    const enter = batches.enter.bind(batches);
+    let calls = 0;
+    batches.enter = async (...args) => {
+      const isEntered = await enter(...args);
+      calls += 1;
+      if (calls === 3 || calls === 4 || calls === 30) throw new Error('the answer was lost');
+      return isEntered;
+    };
+    const provider = new ScriptedProvider('first', clock);
+    const service = await startService(
+      { providers: { first: { adapter: 'scripted', models: ['m'] } } },
+      { clock, storage: { requests, batches }, adapters: { scripted: provider.createAdapter } },
+    );
+    provider.always = echo(10);
+    const batch = await clock.waitFor(service.completionBatch(questions(40)));
+    const results = await clock.waitFor(batch.results());
+    expect(results.map((result) => result.status === 'succeeded' && result.response.text)).toEqual(
+      questions(40).map((_, index) => `first: ${index}`),
+    );
+    expect(provider.attempts).toHaveLength(40);
+    await clock.waitFor(service.stop());
   });
 });
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Batch, BatchResult } from '../../src/contract/batches.ts';
 import { type DurableProcess, DurableWorld } from '../support/durable-world.ts';
-import { dyingAfter, losing } from '../support/failing-hosts.ts';
+import { dyingAfter, losing, losingNth } from '../support/failing-hosts.ts';
 import { echo, hang, when } from '../support/scripted-provider.ts';
 import { ask, rejection } from '../support/test-runtime.ts';
 
@@ -148,6 +148,16 @@ describe('a store whose answer is lost', () => {
     await world.run(process.service.stop());
   });
 
+  test.each([1, 2, 3])('to the %i. time that lines were entered is not taken for another range', async (number) => {
+    using world = new DurableWorld();
+    const wrapHost = losingNth('enterLines', number);
+    const process = await world.start({ concurrency: 20, always: echo(100), wrapHost });
+    const batch = await world.run(process.service.completionBatch(questions(420)));
+    expect(textsOf(await world.run(batch.results()))).toEqual(answers(420));
+    expect(process.provider.attempts).toHaveLength(420);
+    await world.run(process.service.stop());
+  });
+
   test.each(['countBatch', 'finishBatch', 'readLines'] as const)('to %s is asked again', async (name) => {
     using world = new DurableWorld();
     const process = await world.start({ always: echo(10), wrapHost: losing(name) });
@@ -177,6 +187,44 @@ describe('a store whose answer is lost', () => {
     const batch = await world.run(process.service.completionBatch(questions(4), options));
     expect(textsOf(await world.run(batch.results()))).toEqual(answers(4));
     await world.run(process.service.stop());
+  });
+});
+
+describe('an input that turns out to be wrong', () => {
+  const submission = {
+    kind: 'completion',
+    file: {
+      fileId: 'file-1',
+      tenant: 'default',
+      name: 'requests.jsonl',
+      purpose: 'batch',
+      bytes: 1,
+      digest: 'd',
+      createdAt: 0,
+      expiresAt: 0,
+    },
+  } as const;
+
+  test.each([
+    ['told', 'refused'],
+    ['thrown', 'gone'],
+  ])('after many lines were written, %s, leaves none of them', async (how, left) => {
+    using world = new DurableWorld();
+    const process = await world.start();
+    const inputs = async function* () {
+      for (let index = 0; index < 1_200; index++) yield { customId: `${index}`, request: ask(`${index}`) };
+      if (how === 'thrown') throw new Error('the upload is gone');
+      yield { problem: { code: 'invalid_url', message: 'wrong', line: 1_201 } };
+    };
+    const submitted = process.service.batches.submit(inputs(), submission).then(
+      ({ status }) => status,
+      () => 'gone',
+    );
+    expect(await world.run(submitted)).toBe(left);
+    expect(process.askedFor('appendLines')).toBeGreaterThan(1);
+    await world.run(process.service.stop());
+    expect(world.file.read('SELECT count(*) AS count FROM batch_lines')).toEqual([{ count: 0 }]);
+    expect(world.file.read('SELECT count(*) AS count FROM requests')).toEqual([{ count: 0 }]);
   });
 });
 
@@ -244,6 +292,17 @@ describe('a service that stops', () => {
     expect(textsOf(await world.run(rest.results()))).toEqual(answers(10));
     expect(first.provider.attempts.length + second.provider.attempts.length).toBe(10);
     await world.run(second.service.stop());
+  });
+
+  test('enters no further lines, however many end meanwhile', async () => {
+    using world = new DurableWorld();
+    const process = await world.start({ concurrency: 40, always: echo(1_000) });
+    await world.run(process.service.completionBatch(questions(300)));
+    await world.clock.advance(500);
+    const before = process.askedFor('enterLines');
+    await world.run(process.service.stop());
+    expect(world.events.filter(({ name }) => name === 'request.settled')).toHaveLength(40);
+    expect(process.askedFor('enterLines')).toBe(before);
   });
 
   test('with a config that has lost the model: its lines fail by name, the batch ends', async () => {

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { runCommandLine } from '../../src/cli/program.ts';
 import { inputOf, lineOf, startBatchEdge } from '../support/batch-edge.ts';
 import { answer, echo, fail, hang, when } from '../support/scripted-provider.ts';
-import { always, startScriptedDaemon } from './scripted-daemon.ts';
+import { always, reply, startScriptedDaemon } from './scripted-daemon.ts';
 import { createTestShell, run } from './test-shell.ts';
 
 interface Folder extends AsyncDisposable {
@@ -223,6 +223,32 @@ describe('batch run', () => {
   test('without a daemon ends with 69', async () => {
     await using folder = await withInput(inputOf(1));
     expect((await run(['batch', 'run', folder.input, '--url', 'http://127.0.0.1:1'])).code).toBe(69);
+  });
+});
+
+describe('results that do not come whole', () => {
+  const done = {
+    id: 'batch_1',
+    status: 'completed',
+    request_counts: { total: 2, completed: 2, failed: 0 },
+    results_file_id: 'file-1-results',
+  };
+  const line = '{"custom_id":"a","response":{"status_code":200,"body":{}},"error":null}\n';
+
+  test.each([
+    ['are fewer than the requests', line, false, 76],
+    ['break off', line, true, 69],
+  ])('because they %s are not written, and an older output stays', async (_name, content, isCut, code) => {
+    await using daemon = await startScriptedDaemon(({ path }, response) => {
+      if (!path.endsWith('/content')) return reply(response, 200, { object: 'list', data: [done] });
+      response.writeHead(200, { 'content-type': 'application/octet-stream' });
+      response.write(content, () => (isCut ? response.destroy() : response.end()));
+    });
+    await using folder = await withInput(inputOf(2));
+    await writeFile(folder.output, 'older');
+    expect((await run(['batch', 'run', folder.input, '--url', daemon.url])).code).toBe(code);
+    expect(await readFile(folder.output, 'utf8')).toBe('older');
+    expect((await readdir(folder.path)).toSorted()).toEqual(['requests.jsonl', 'requests.output.jsonl']);
   });
 });
 

@@ -32,7 +32,13 @@ const resolve = (input: unknown, env: Record<string, string> = {}) => resolveCon
 describe('a config without mistakes', () => {
   test('needs nothing but one provider with an adapter, and has every default filled in', () => {
     expect(resolve(minimal)).toEqual({
-      service: { timeoutMs: 600_000, asyncTimeoutMs: 86_400_000, queueDepthMax: 10_000, delivery: 'live', recovery: 'atLeastOnce' },
+      service: {
+        timeoutMs: 600_000,
+        asyncTimeoutMs: 86_400_000,
+        queueDepthMax: 10_000,
+        delivery: 'live',
+        recovery: 'atLeastOnce',
+      },
       defaults: { model: undefined, maxTokens: 4096 },
       log: { level: 'info' },
       store: { kind: 'memory', resultTtlMs: 86_400_000 },

@@ -58,7 +58,7 @@ export const refused = {
   error: { code: 'invalid-request', message: 'line 2: expected messages to be an array', attempts: [] },
 } satisfies Settlement;
 
-export const cancelled: Settlement = {
+const cancelled: Settlement = {
   status: 'cancelled',
   error: { code: 'cancelled', message: 'the batch was cancelled', attempts: [] },
 };

@@ -334,6 +334,21 @@ export function describeLedgerContract(name: string, open: OpenLedger): void {
       });
     });
 
+    test('are found by their own time, whatever was told before them', async () => {
+      const hours = [5, 1, 9, 0, 20];
+      await using subject = open();
+      for (const hour of hours)
+        await subject.ledger.append([entry({ requestId: `req_${hour}`, at: startMs + hour * 3_600_000 })]);
+      const countOf = async (since: number, until: number) =>
+        (
+          await subject.ledger.summary(
+            { since: startMs + since * 3_600_000, until: startMs + until * 3_600_000 },
+            nowMs,
+          )
+        ).recordCount;
+      expect(await Promise.all([countOf(0, 1), countOf(1, 6), countOf(6, 20), countOf(20, 24)])).toEqual([1, 2, 1, 1]);
+    });
+
     test('that are none change nothing', async () => {
       await using subject = await subjectOf([]);
       await subject.fold(nowMs);

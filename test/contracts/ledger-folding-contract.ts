@@ -73,6 +73,14 @@ export function describeLedgerFoldingContract(name: string, open: OpenLedger): v
       ]);
     });
 
+    test('goes by the time it is told, also after one that was ahead', async () => {
+      await using subject = await subjectOf([entry()], { retainDays: 30 });
+      await subject.fold(startMs + 90 * dayMs);
+      await subject.ledger.append([entry({ requestId: 'req_2', at: startMs + 50 * dayMs })]);
+      await subject.fold(startMs + 60 * dayMs);
+      expect([await isOpen(subject, 'req_1'), await isOpen(subject, 'req_2')]).toEqual([false, true]);
+    });
+
     test('forgets nothing: told again after it was folded, an entry counts once', async () => {
       const told = ledgerEntries(30, (index) => ({ attempt: 1 + (index % 2), requestId: `req_${index >> 1}` }));
       await using subject = await subjectOf(told, { retainDays: 1 });
@@ -121,6 +129,18 @@ export function describeLedgerFoldingContract(name: string, open: OpenLedger): v
       expect(after.totalCost.usdNanos).toBe(Number(BigInt(huge) * 1_500n));
       expect(after.averageCostPerRequest).toEqual(money(huge));
       expect(after.tokenUsage.totalTokens).toBe(Number(BigInt(huge) * 1_500n + 1_500n));
+    });
+
+    test('loses no digit of a total that is added to others', async () => {
+      const costs = [Number.MAX_SAFE_INTEGER, 2];
+      const told = ledgerEntries(6, (index) => ({ tenant: `tenant_${index >> 1}`, costNanos: costs[index % 2] ?? 0 }));
+      await using subject = await subjectOf(told);
+      await subject.fold(startMs + 31 * dayMs);
+      await subject.restart();
+      // Three times 2^53 + 1: each one a digit more than a number holds.
+      const { totalCost } = await subject.ledger.summary({}, nowMs);
+      expect(totalCost.usdNanos).toBe(Number(3n * (2n ** 53n + 1n)));
+      expect(totalCost.usdNanos).not.toBe(3 * 2 ** 53);
     });
 
     test('stays bounded when callers make up tags and tenants, and total and average stay exact', async () => {

@@ -36,14 +36,20 @@ async function cutMany(points: number, runs: number): Promise<number> {
   const total = { points: 0, steps: 0, checkpoints: 0, promises: 0, broken: 0 };
   for (let run = 0; run < runs; run++) {
     const seed = `${values.seed}${run}`;
-    const report = await cutPower({ seed, points: Math.ceil((points * (run + 1)) / runs) - total.points, lives: LIVES });
+    const report = await cutPower({
+      seed,
+      points: Math.ceil((points * (run + 1)) / runs) - total.points,
+      lives: LIVES,
+    });
     total.points += report.points;
     total.steps += report.steps;
     total.checkpoints += report.checkpoints;
     total.promises += report.promises;
     total.broken += report.broken.length;
     for (const sentence of report.broken.slice(0, SHOWN_MAX)) process.stderr.write(`seed ${seed}: ${sentence}\n`);
-    process.stderr.write(`store ${run + 1} of ${runs}: ${report.points} cuts, ${report.broken.length} broken promises\n`);
+    process.stderr.write(
+      `store ${run + 1} of ${runs}: ${report.points} cuts, ${report.broken.length} broken promises\n`,
+    );
   }
   const seconds = Math.round((performance.now() - startedAtMs) / 1000);
   process.stdout.write(

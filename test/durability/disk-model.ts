@@ -132,7 +132,7 @@ function leftOf(change: Change, dice: Dice): readonly Change[] {
 function piecesOf(write: Extract<Change, { kind: 'write' }>): readonly Extract<Change, { kind: 'write' }>[] {
   const pieces = [];
   const end = write.offset + write.bytes.length;
-  for (let from = write.offset; from < end; ) {
+  for (let from = write.offset; from < end;) {
     const to = Math.min(end, (Math.floor(from / SECTOR_BYTES) + 1) * SECTOR_BYTES);
     pieces.push({ ...write, offset: from, bytes: write.bytes.subarray(from - write.offset, to - write.offset) });
     from = to;

@@ -65,7 +65,11 @@ describe('a disk that may lose its power', () => {
     bytes: Buffer.from(text),
   });
   const create = (name: string): Step => ({ kind: 'create', path: `${FOLDER}/${name}` });
-  const sync = (name: string, begun: number): Step => ({ kind: 'sync', path: name === '' ? FOLDER : `${FOLDER}/${name}`, begun });
+  const sync = (name: string, begun: number): Step => ({
+    kind: 'sync',
+    path: name === '' ? FOLDER : `${FOLDER}/${name}`,
+    begun,
+  });
 
   /** Everything that may be found after these steps, over many cuts. */
   function findings(steps: readonly Step[]): ReadonlySet<string> {
@@ -123,6 +127,8 @@ describe('a disk that may lose its power', () => {
 
   test('may or may not have cut a file short', () => {
     const synced = [create('a'), write('a', 0, 'text'), sync('a', 2), sync('', 3)];
-    expect(findings([...synced, { kind: 'truncate', path: `${FOLDER}/a`, size: 2 }])).toEqual(new Set(['a:text', 'a:te']));
+    expect(findings([...synced, { kind: 'truncate', path: `${FOLDER}/a`, size: 2 }])).toEqual(
+      new Set(['a:text', 'a:te']),
+    );
   });
 });

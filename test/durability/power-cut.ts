@@ -112,10 +112,7 @@ function isOf(step: Step | undefined, path: string): boolean {
 }
 
 /** Opens what is left, as the next start of the service would. */
-async function judge(
-  files: ReadonlyMap<string, Buffer>,
-  said: ReadonlySet<string>,
-): Promise<readonly string[]> {
+async function judge(files: ReadonlyMap<string, Buffer>, said: ReadonlySet<string>): Promise<readonly string[]> {
   const left = mkdtempSync(join(JUDGED_IN, 'switchgear-left-'));
   const path = join(left, STORE);
   for (const [name, bytes] of files) writeFileSync(join(left, name), bytes);

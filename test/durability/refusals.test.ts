@@ -72,7 +72,9 @@ describe('a store that cannot be used says which file, what is wrong, and what t
     other.exec('CREATE TABLE things (name TEXT)');
     other.close();
     const before = await readFile(path);
-    expect(refusalOf(path)).toContain(`expected ${path} to be a store of switchgear, got: the database of another program`);
+    expect(refusalOf(path)).toContain(
+      `expected ${path} to be a store of switchgear, got: the database of another program`,
+    );
     expect(await readFile(path)).toEqual(before);
   });
 
@@ -173,7 +175,9 @@ describe('a store that cannot be used says which file, what is wrong, and what t
     await symlink(path, join(folder.path, 'local', 'store.db'));
     await makeStore(path);
     const fileSystemType = (asked: string) => (asked === remote ? NFS : 0);
-    expect(refusalOf(join(folder.path, 'local', 'store.db'), { fileSystemType })).toContain('a network file system (NFS)');
+    expect(refusalOf(join(folder.path, 'local', 'store.db'), { fileSystemType })).toContain(
+      'a network file system (NFS)',
+    );
   });
 
   test('its SQLite can damage files', async () => {

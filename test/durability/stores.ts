@@ -27,7 +27,13 @@ export async function openStore(
   path: string,
   options: Partial<EngineOptions> = {},
 ): Promise<Storage & AsyncDisposable> {
-  const defaults = { resultTtlMs: 86_400_000, hasWebhooks: false, clock: systemClock, retainDays: 30, busyTimeoutMs: 100 };
+  const defaults = {
+    resultTtlMs: 86_400_000,
+    hasWebhooks: false,
+    clock: systemClock,
+    retainDays: 30,
+    busyTimeoutMs: 100,
+  };
   const storage = await openSqliteStorage({ ...defaults, ...options, path });
   return { ...storage, [Symbol.asyncDispose]: () => storage.close() };
 }
@@ -56,7 +62,8 @@ export async function openUnprivileged(path: string): Promise<StoreProcess> {
   const words = [process.execPath, '--no-warnings', PROGRAM, path];
   const isRoot = process.getuid?.() === 0;
   if (!isRoot) return start(words);
-  if (spawnSync('setpriv', ['--version']).status !== 0) throw new Error('expected setpriv (util-linux) to be installed');
+  if (spawnSync('setpriv', ['--version']).status !== 0)
+    throw new Error('expected setpriv (util-linux) to be installed');
   return start(['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-all', ...words]);
 }
 

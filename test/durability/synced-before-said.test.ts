@@ -49,7 +49,10 @@ describe.runIf(canTrace())('the trace of a store at work', () => {
   test.each([
     ['there is no sync', (step: Step) => (step.kind === 'sync' ? [] : [step])],
     ['the sync is one of another file', (step: Step) => (step.kind === 'sync' ? [{ ...step, path: 'other' }] : [step])],
-    ['the sync was begun before the commit was written', (step: Step) => (step.kind === 'sync' ? [{ ...step, begun: 0 }] : [step])],
+    [
+      'the sync was begun before the commit was written',
+      (step: Step) => (step.kind === 'sync' ? [{ ...step, begun: 0 }] : [step]),
+    ],
     ['the commit was never written', (step: Step) => (step.kind === 'write' && step.bytes.length === 24 ? [] : [step])],
   ])('would show it if %s', (_, tamper) => {
     const { kept, broken } = checkSyncedBeforeSaid({ steps: together.flatMap(tamper), wal, marks: MARKS });

@@ -3,7 +3,7 @@
  * process takes part in it, so nothing in it can make a promise look kept.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { createReadStream } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -55,11 +55,20 @@ export function findTraceProblem(): string | undefined {
   return status === 0 ? undefined : `strace may not trace here: ${stderr.trim()}`;
 }
 
-/** Runs a TypeScript program under strace. */
-export async function trace(
-  words: readonly string[],
-  { folder, failing }: TraceOptions,
-): Promise<Traced> {
+/** Runs a TypeScript program under strace until it ends. */
+export function trace(words: readonly string[], options: TraceOptions): Promise<Traced> {
+  return startTrace(words, options).finished;
+}
+
+export interface Tracing {
+  /** What the program has written to standard output so far. */
+  readonly stdout: () => string;
+  readonly finished: Promise<Traced>;
+  /** Sends a signal to the program. */
+  readonly kill: (signal: NodeJS.Signals) => void;
+}
+
+export function startTrace(words: readonly string[], { folder, failing }: TraceOptions): Tracing {
   const file = join(folder, 'strace.out');
   const options = ['-f', '-y', '-xx', '-s', '1000000', '--seccomp-bpf', '-e', `trace=${SYSCALLS}`, '-o', file];
   if (failing !== undefined) options.push('-e', `inject=fsync,fdatasync:error=EIO:when=${failing}`);
@@ -67,9 +76,20 @@ export async function trace(
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
-  return { steps: await parseTrace(lines), code, stdout, stderr };
+  const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
+  const finish = async (): Promise<Traced> => {
+    const code = await closed;
+    const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
+    return { steps: await parseTrace(lines), code, stdout, stderr };
+  };
+  return {
+    stdout: () => stdout,
+    finished: finish(),
+    kill: (signal) => {
+      // strace has one child, which is the program.
+      process.kill(Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')), signal);
+    },
+  };
 }
 
 /** @throws {Error} for a call that changes a file in a way that is not understood */
@@ -96,8 +116,10 @@ export async function parseTrace(lines: AsyncIterable<string>): Promise<readonly
 function stepsAtCall(name: string, text: string): readonly Step[] {
   if (name === 'write' || name === 'pwrite64') {
     const [, file = '', hex = '', isCut, offset] = WRITE.exec(text) ?? [];
-    if (isCut !== undefined) throw new Error(`expected whole writes in the trace, got: one that was cut, to ${decode(file).toString()}`);
-    if (offset !== undefined) return [{ kind: 'write', path: decode(file).toString(), offset: Number(offset), bytes: decode(hex) }];
+    if (isCut !== undefined)
+      throw new Error(`expected whole writes in the trace, got: one that was cut, to ${decode(file).toString()}`);
+    if (offset !== undefined)
+      return [{ kind: 'write', path: decode(file).toString(), offset: Number(offset), bytes: decode(hex) }];
     return say(decode(file).toString(), decode(hex));
   }
   if (name !== 'writev') return [];

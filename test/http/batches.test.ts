@@ -162,17 +162,24 @@ describe('a batch of an openai client', () => {
     ]);
   });
 
-  test('takes priority, tenant and fallbacks from the headers, and a model for requests without one from its body', async () => {
+  test('takes priority, tenant, fallbacks and recovery from the headers, and a model for requests without one from its body', async () => {
     await using edge = await startBatchEdge();
     const { id: input } = await edge.upload(lineOf('a', 'x', { body: { messages: [{ role: 'user', content: 'x' }] } }));
     const created = (await edge.openai.post('/batches', {
       body: { input_file_id: input, endpoint: '/v1/chat/completions', completion_window: '90m', model: 'first/m' },
-      headers: { 'x-switchgear-tenant': 'acme', 'x-switchgear-priority': 'high', 'x-switchgear-fallbacks': 'none' },
+      headers: {
+        'x-switchgear-tenant': 'acme',
+        'x-switchgear-priority': 'high',
+        'x-switchgear-fallbacks': 'none',
+        'x-switchgear-recovery': 'atMostOnce',
+      },
     })) as OpenAI.Batches.Batch; // What `batches.create` gives; its types know neither another window nor a model.
     const batch = await edge.finish(created.id);
     expect(batch).toMatchObject({ status: 'completed', completion_window: '90m' });
     const { costByTenant } = await edge.service.costSummary({ tag: `batch=${batch.id}` });
     expect(Object.keys(costByTenant)).toEqual(['acme']);
+    const state = await edge.service.batches.loadState(batch.id);
+    expect(state.batch.settings).toMatchObject({ priority: 'high', fallbacks: 'none', recovery: 'atMostOnce' });
   });
 });
 

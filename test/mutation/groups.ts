@@ -75,11 +75,22 @@ export const GROUPS: readonly MutationGroup[] = [
   },
   {
     name: 'queue',
-    sources: ['src/policy/order.ts', 'src/runtime/heap-queue.ts', 'src/runtime/indexed-heap.ts'],
+    sources: [
+      'src/policy/order.ts',
+      'src/runtime/heap-queue.ts',
+      'src/runtime/fair-queue.ts',
+      'src/runtime/class-line.ts',
+      'src/runtime/turn-line.ts',
+      'src/runtime/indexed-heap.ts',
+      'src/runtime/shares.ts',
+    ],
     tests: [
       'test/policy/order*.test.ts',
       'test/policy/heap-queue.test.ts',
+      'test/runtime/fair-queue.test.ts',
+      'test/runtime/turn-line.test.ts',
       'test/runtime/indexed-heap.test.ts',
+      'test/runtime/lane.test.ts',
       'test/runtime/open-table.test.ts',
     ],
   },

@@ -269,7 +269,8 @@ describe('a queue in which tenants take turns', () => {
               leads.set(pairName, [...(known ?? []), lead]);
             }
           }
-          for (const window of leads.values()) assert.ok(Math.max(...window) - Math.min(...window) <= 1, `${window}`);
+          for (const window of leads.values())
+            assert.ok(Math.max(...window) - Math.min(...window) <= 1, window.join(' '));
         }
       }),
       propertyRuns(2_000),

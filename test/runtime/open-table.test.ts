@@ -199,6 +199,10 @@ class Tables {
   /** Makes room for one that comes now; also what counting says. */
   evict(priority: Priority, tenant: string): OpenRequest | undefined {
     const key = this.#key(priority, tenant);
+    assert.equal(
+      this.table.isAhead(key),
+      this.unwatched().some(({ init }) => isLater(init.key, key)),
+    );
     const expected = lastOf([...this.unwatched().map(({ init }) => init.key), key]);
     const evicted = this.table.evict(key);
     assert.equal(evicted?.init.key ?? key, expected);
@@ -291,5 +295,15 @@ describe('when there is no room', () => {
       }),
       propertyRuns(2_000),
     );
+  });
+
+  test('whoever is about to end anyway is passed over, and makes room soon', () => {
+    const tables = new Tables();
+    const [first, second, third] = ['a', 'a', 'a'].map((tenant) => tables.add('low', tenant));
+    third?.stop('cancelled');
+    second?.settle({ status: 'cancelled', error: { code: 'cancelled', message: 'x', attempts: [] } }, undefined);
+    const high = queueKey({ priority: 'high', tenant: 'b', enqueuedAtMs: 0, sequence: 99 });
+    expect(tables.table.evict(high)).toBe(first);
+    expect(tables.table.evict(high)).toBeUndefined();
   });
 });

@@ -43,6 +43,8 @@ const OPTIONS: readonly [unknown, string | undefined][] = [
   [{ signal: {} }, 'signal'],
   [{ idempotencyKey: '' }, 'idempotencyKey'],
   [{ idempotencyKey: 'x'.repeat(256) }, 'idempotencyKey'],
+  [{ idempotencyKey: 'half a character: \ud83d' }, 'idempotencyKey'],
+  [{ tenant: '\ud83d' }, 'tenant'],
   [{ tenant: '' }, 'tenant'],
   [{ tags: { a: 1 } }, 'tags.a'],
   [{ fallbacks: 'm' }, 'fallbacks'],

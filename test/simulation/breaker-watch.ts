@@ -29,8 +29,6 @@ export class BreakerWatch {
   readonly #untold: BreakerModel['state'][] = [];
   #isForcedUsed = false;
   #restartedAtMs = -1;
-  /** A process has begun, and its actor has not. */
-  #begin: (() => SavedBreaker) | undefined;
 
   constructor(provider: string, clock: Clock, chronicle: Chronicle) {
     this.#provider = provider;
@@ -38,13 +36,15 @@ export class BreakerWatch {
     this.#chronicle = chronicle;
   }
 
+  /** When it last changed, monotonic ms. */
+  changedAtMs = 0;
+
   get state(): BreakerModel['state'] {
     return this.#model.state;
   }
 
   /** The actor is about to take `event`, and will not crash on it; `limit` is how many attempts may be under way. */
   saw(event: ProviderEvent | { readonly type: `xstate.${string}` }, limit: number): void {
-    this.#beginIfNew();
     if (event.type === 'permit.claimed')
       this.#expect(
         this.#occupied.size < limit || event.permit.isProbe,
@@ -54,13 +54,26 @@ export class BreakerWatch {
     const openings = this.#model.openings;
     this.#live(event);
     const after = this.#model.state;
-    if (after !== before || this.#model.openings !== openings) this.#untold.push(after);
+    if (after !== before || this.#model.openings !== openings) {
+      this.#untold.push(after);
+      this.changedAtMs = this.#clock.nowMs();
+    }
     if (after === 'closed') this.#isForcedUsed = false;
   }
 
-  /** A process begins: its breaker is what was saved, as that reads when the actor starts. */
-  processStarts(saved: () => SavedBreaker): void {
-    this.#begin = saved;
+  /** A process begins: its breaker is what was saved. */
+  processStarts({ state, openings, openForMs, isForcedUsed }: SavedBreaker): void {
+    const nowMs = this.#clock.nowMs();
+    this.#model = new BreakerModel();
+    if (state === 'halfOpen') this.#model.halfOpen();
+    this.#model.state = state;
+    this.#model.openings = openings;
+    this.#model.openUntilMs = nowMs + openForMs;
+    this.#isForcedUsed = isForcedUsed;
+    this.#restartedAtMs = nowMs;
+    this.#calls.clear();
+    this.#occupied.clear();
+    this.#untold.length = 0;
   }
 
   /** Whether what was saved last, as it reads now, is what the rules say. */
@@ -75,6 +88,12 @@ export class BreakerWatch {
     return state !== 'open' || (openings === model.openings && Math.abs(openForMs - leftMs) <= 2 * ROUNDING_MS + 1);
   }
 
+  /** For people. */
+  describe(): string {
+    const { state, openings, openUntilMs } = this.#model;
+    return `${state} (opening ${openings}, for ${openUntilMs - this.#clock.nowMs()} ms)`;
+  }
+
   opened(openMs: number): void {
     this.#told('open');
     const { openings } = this.#model;
@@ -84,6 +103,7 @@ export class BreakerWatch {
       () => `opening ${openings} lasts ${openMs} ms`,
     );
     this.#model.openUntilMs = this.#clock.nowMs() + openMs;
+    this.changedAtMs = this.#clock.nowMs();
   }
 
   halfOpened(): void {
@@ -116,24 +136,6 @@ export class BreakerWatch {
       model.probe === undefined || nowMs <= model.probe.leaseUntilMs + 1_000,
       () => 'a probe outlives its lease by a second',
     );
-  }
-
-  #beginIfNew(): void {
-    if (this.#begin === undefined) return;
-    const { state, openings, openForMs, isForcedUsed } = this.#begin();
-    this.#begin = undefined;
-    const nowMs = this.#clock.nowMs();
-    this.#model = new BreakerModel();
-    if (state === 'halfOpen') this.#model.halfOpen();
-    this.#model.state = state;
-    this.#model.openings = openings;
-    this.#model.openUntilMs = nowMs + openForMs;
-    this.#isForcedUsed = isForcedUsed;
-    this.#restartedAtMs = nowMs;
-    this.#calls.clear();
-    this.#occupied.clear();
-    this.#untold.length = 0;
-    this.#chronicle.count(`restored: ${state}`);
   }
 
   #live(event: ProviderEvent | { readonly type: `xstate.${string}` }): void {

@@ -57,6 +57,8 @@ interface Acknowledged {
 interface Told {
   readonly requestId: string;
   readonly end: string;
+  /** The process that told it. */
+  readonly by: Service | undefined;
 }
 
 export class Callers {
@@ -161,10 +163,7 @@ export class Callers {
     }
     const use = this.#key(ticket);
     // Whoever comes back with a key is answered by another request's work, and leaving does not stop it.
-    await this.#keyed(
-      ticket,
-      this.#service.completion(keyedRequest(use), { ...options, ...keyOf(use) }),
-    );
+    await this.#keyed(ticket, this.#service.completion(keyedRequest(use), { ...options, ...keyOf(use) }));
   };
 
   readonly #embed = async (ticket: Ticket): Promise<void> => {
@@ -284,7 +283,7 @@ export class Callers {
     if (result.status === 'succeeded') this.#judgeAnswer(result.response, ticket);
     else if ('error' in result) this.#noteFailure(result.error, ticket);
     if (!ticket.hasKey) this.#end(ticket);
-    const told = { requestId, end: JSON.stringify(result) };
+    const told = { requestId, end: JSON.stringify(result), by: this.#deps.service() };
     this.#told.push(told);
     if (this.#told.length > TOLD_KEPT) this.#told.shift();
     await sleep(clock, 10_000);
@@ -296,8 +295,9 @@ export class Callers {
   async #recall(): Promise<void> {
     const { dice, chronicle } = this.#deps;
     if (this.#told.length === 0) return;
-    chronicle.count('told again');
-    await this.#compare(dice.pick(this.#told), undefined);
+    const told = dice.pick(this.#told);
+    if (told.by !== this.#deps.service()) chronicle.count('told again by another process');
+    await this.#compare(told, undefined);
   }
 
   async #compare({ requestId, end }: Told, ticket: Ticket | undefined): Promise<void> {
@@ -468,7 +468,8 @@ export class Callers {
   #noteKey(use: KeyUse, requestId: string): void {
     const { watch, clock } = this.#deps;
     const nowMs = clock.nowMs() + this.#deps.wallOffsetMs();
-    const isFree = use.requestId === undefined || (watch !== undefined && watch.isReadable(use.requestId, nowMs) !== 'found');
+    const isFree =
+      use.requestId === undefined || (watch !== undefined && watch.isReadable(use.requestId, nowMs) !== 'found');
     this.#deps.chronicle.expect(
       isFree || use.requestId === requestId,
       'promise 15: one idempotency key, one request',

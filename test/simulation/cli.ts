@@ -3,11 +3,13 @@
  *
  *   npm run simulate:seeds -- --seeds 1000 --hours 1      many worlds, in parallel
  *   npm run simulate:seeds -- --seed 17 --hours 1 --trace one world, told line by line
+ *   npm run simulate:seeds -- --points 3                  one of the worlds that die at every operation, both ways
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { COVERAGE } from './coverage.ts';
+import { livePoints } from './death-points.ts';
 import { simulate, type SimulationReport } from './simulation.ts';
 import type { SeedSummary } from './worker.ts';
 
@@ -20,14 +22,31 @@ const { values } = parseArgs({
     hours: { type: 'string', default: '1' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     seed: { type: 'string' },
+    points: { type: 'string' },
     trace: { type: 'boolean', default: false },
   },
 });
 const hours = positive('hours', values.hours);
 
 async function liveOne(seed: number): Promise<number> {
-  const print = (line: string) => process.stdout.write(`${line}\n`);
   const report = await simulate({ seed, hours, ...(values.trace && { print }) });
+  return tell(report);
+}
+
+/** Both ways: what is died before in the one is died after in the other. */
+async function livePointsOf(world: number): Promise<number> {
+  const exits: number[] = [];
+  for (const isEvenBefore of [true, false])
+    exits.push(tell(await livePoints(world, isEvenBefore, values.trace ? print : undefined)));
+  return Math.max(...exits);
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function tell(report: SimulationReport): number {
+  const { seed } = report;
   if (!values.trace) tellFailure(report);
   print(`seed ${seed}: ${report.digest}, ${report.requests} requests, ${report.violations.length} broken promises`);
   return report.violations.length > 0 ? 1 : 0;
@@ -97,7 +116,6 @@ class Totals {
   }
 
   tell(startedAtMs: number): void {
-    const print = (line: string) => process.stdout.write(`${line}\n`);
     const kinds = [...this.#counts].toSorted(([one], [other]) => one.localeCompare(other));
     for (const [kind, count] of kinds) print(`${String(count).padStart(12)}  ${kind}`);
     const missing = COVERAGE.filter((kind) => !this.#counts.has(kind));
@@ -115,4 +133,9 @@ function positive(name: string, text: string): number {
   process.exit(64);
 }
 
-process.exitCode = values.seed === undefined ? await liveMany() : await liveOne(positive('seed', values.seed));
+async function live(): Promise<number> {
+  if (values.points !== undefined) return livePointsOf(positive('points', values.points));
+  return values.seed === undefined ? liveMany() : liveOne(positive('seed', values.seed));
+}
+
+process.exitCode = await live();

@@ -59,13 +59,16 @@ export class CrashInjector {
 }
 
 export interface DisturbanceDeps {
-  readonly service: Service;
+  /** The process that runs; undefined: none. */
+  readonly service: () => Service | undefined;
   readonly clock: VirtualClock;
   readonly dice: Dice;
   readonly chronicle: Chronicle;
   readonly plan: Plan;
   /** Monotonic ms after which nothing is done any more. */
   readonly untilMs: number;
+  /** Whether everything is being healed already. */
+  readonly isHealed: () => boolean;
 }
 
 /** Begins to disturb at random moments. */
@@ -77,7 +80,7 @@ export function disturb(deps: DisturbanceDeps): void {
 }
 
 /** Revives what gave up and gives blocked keys another chance, as a careful operator does. */
-export async function revive({ service, chronicle }: Pick<DisturbanceDeps, 'service' | 'chronicle'>): Promise<void> {
+export async function revive(service: Service, chronicle: Chronicle): Promise<void> {
   for (const [name, state] of Object.entries(service.providerStates())) {
     const isBlocked = state.credentials.some(({ state: known }) => known === 'disabled' || known === 'exhausted');
     if (state.isSuspended) await service.supervisor.resume(name);
@@ -92,6 +95,7 @@ function repeat(deps: DisturbanceDeps, everyMs: number, act: (deps: DisturbanceD
   const delayMs = deps.dice.exponential(everyMs);
   if (deps.clock.nowMs() + delayMs > deps.untilMs) return;
   deps.clock.setTimeout(() => {
+    if (deps.isHealed()) return;
     void act(deps)
       .catch((error: unknown) => {
         deps.chronicle.expect(false, 'operators get what they ask for', () => String(error));
@@ -109,11 +113,14 @@ async function jumpWall({ clock, dice, chronicle }: DisturbanceDeps): Promise<vo
 }
 
 async function intervene(deps: DisturbanceDeps): Promise<void> {
-  const { service, dice, clock, chronicle, plan } = deps;
+  const { dice, clock, chronicle, plan } = deps;
+  const service = deps.service();
+  // While it ends nobody changes it.
+  if (service?.state !== 'running') return;
   const { name, concurrency } = dice.pick(plan.providers);
   switch (dice.pick(['revive', 'revive', 'restart', 'suspend', 'patch', 'reload'] as const)) {
     case 'revive':
-      return revive(deps);
+      return revive(service, chronicle);
     case 'restart': {
       const id = dice.pick([name, 'cost-tracker', 'health-monitor', 'service']);
       chronicle.count('operator: restarts an actor');

@@ -50,7 +50,11 @@ export class LedgerWatch {
       const booked = left.get(key);
       left.delete(key);
       const isLost = booked === undefined && (nanos === 0n || this.#excused.has(requestId));
-      this.#chronicle.expect(booked === nanos || isLost, RULE, () => `${key} cost ${nanos}, and is booked as ${booked}`);
+      this.#chronicle.expect(
+        booked === nanos || isLost,
+        RULE,
+        () => `${key} cost ${nanos}, and is booked as ${booked}`,
+      );
     }
     for (const [key, nanos] of left) {
       const isUntold = nanos === 0n || this.#excused.has(key.slice(0, key.indexOf('/')));

@@ -99,7 +99,9 @@ export function drawPlan(seed: number, hours: number, isDurable = false): Plan {
     hours,
     durability,
     providers: drawProviders(dice.fork('providers'), hours * HOUR_MS),
-    traffic: drawTraffic(dice.fork('traffic'), durability !== undefined),
+    traffic: isDurable
+      ? busy(drawTraffic(dice.fork('traffic'), true))
+      : drawTraffic(dice.fork('traffic'), durability !== undefined),
     disturbances: drawDisturbances(dice.fork('disturbances'), hours * HOUR_MS, durability !== undefined),
   };
 }
@@ -149,6 +151,11 @@ function drawTraffic(dice: Dice, isDurable: boolean): TrafficPlan {
     repeating: dice.pick([0.1, 0.3]),
     atMostOnce: dice.pick([0, 0.2]),
   };
+}
+
+/** Something is always being written. */
+function busy(traffic: TrafficPlan): TrafficPlan {
+  return { ...traffic, ratePerSecond: Math.max(0.2, traffic.ratePerSecond) };
 }
 
 function drawAnyTraffic(dice: Dice): TrafficPlan {

@@ -7,7 +7,8 @@ export interface SavedBreaker {
   readonly isForcedUsed: boolean;
 }
 
-const CLOSED: SavedBreaker = { state: 'closed', openings: 0, openForMs: 0, isForcedUsed: false };
+/** Of a provider of which nothing is known. */
+export const UNTOUCHED_BREAKER: SavedBreaker = { state: 'closed', openings: 0, openForMs: 0, isForcedUsed: false };
 
 interface SavedState {
   readonly savedAt: number;
@@ -21,10 +22,10 @@ interface SavedState {
 
 /** Reads a saved state at a moment of the steady wall clock. */
 export function readBreaker(text: string | undefined, steadyMs: number): SavedBreaker {
-  if (text === undefined) return CLOSED;
+  if (text === undefined) return UNTOUCHED_BREAKER;
   // It is what the runtime wrote.
   const { savedAt, breaker } = JSON.parse(text) as SavedState;
-  if (breaker === undefined) return CLOSED;
+  if (breaker === undefined) return UNTOUCHED_BREAKER;
   // A clock that was set back makes no wait longer than it was.
   const leftMs = breaker.state === 'open' ? breaker.openUntil - Math.max(steadyMs, savedAt) : 0;
   return {

@@ -22,6 +22,8 @@ export interface WatchedRecord {
   readonly tenant: string;
   readonly key: string | null;
   readonly recovery: string;
+  /** Which process it was submitted to. */
+  readonly insertedBy: number;
   status: 'queued' | 'running' | 'ended';
   /** Which process has it in memory; 0: none, it is parked. */
   owner: number;
@@ -38,6 +40,8 @@ export interface WatchedRecord {
   end: string | undefined;
   /** Steady wall clock. */
   endedAt: number;
+  /** Whether its result, and then its id, have been cleared away: a clock that is set back brings neither back. */
+  cleared: 'nothing' | 'result' | 'all';
   isAcknowledged: boolean;
 }
 
@@ -91,11 +95,18 @@ export class StoreWatch {
     if (record !== undefined) record.isAcknowledged = true;
   }
 
+  /** How many attempts of a request have ended of which no caller has the id; undefined when one has. */
+  unheard(requestId: string): number | undefined {
+    const record = this.#records.get(requestId);
+    return record === undefined || record.isAcknowledged ? undefined : record.attempts;
+  }
+
   /** What `getResult` has to say of a request that has ended. `nowMs` is on the steady wall clock. */
   isReadable(requestId: string, nowMs: number): 'found' | 'expired' | 'unknown' {
     const record = this.#records.get(requestId);
-    if (record === undefined) return 'unknown';
-    if (record.status !== 'ended' || nowMs < record.endedAt + this.#ttlMs) return 'found';
+    if (record === undefined || record.cleared === 'all') return 'unknown';
+    if (record.status !== 'ended') return 'found';
+    if (record.cleared === 'nothing' && nowMs < record.endedAt + this.#ttlMs) return 'found';
     return nowMs < record.endedAt + 2 * this.#ttlMs ? 'expired' : 'unknown';
   }
 
@@ -112,8 +123,8 @@ export class StoreWatch {
     this.#chronicle.expect(parked === expected, RECOVERY, () => `${parked} are said to be parked, and ${expected} are`);
   }
 
-  /** A process has ended, whichever way. */
-  ended(life: number): void {
+  /** A process has died. */
+  died(life: number): void {
     for (const record of this.open())
       if (record.owner === life && record.status === 'running') this.#chronicle.count('died: while running');
     if (this.open().some(({ owner }) => owner === 0)) this.#chronicle.count('died: while parked');
@@ -147,8 +158,10 @@ export class StoreWatch {
         ONE_KEY,
         () => `${record.idempotencyKey} stands for ${living?.requestId}, and the store says ${JSON.stringify(result)}`,
       );
-      if (result.kind === 'known') this.#chronicle.count('key: known');
-      if (result.kind === 'inserted') this.#insert(record, place === 'memory' ? life : 0);
+      if (known !== undefined && living === undefined && known.cleared === 'nothing') known.cleared = 'result';
+      if (result.kind === 'known' && known !== undefined && known.insertedBy !== life)
+        this.#chronicle.count('key: known after a restart');
+      if (result.kind === 'inserted') this.#insert(record, life, place);
     },
     load: ({ nowMs }, loaded, [requestId]) => {
       const readable = this.isReadable(requestId, nowMs);
@@ -208,6 +221,9 @@ export class StoreWatch {
       this.#chronicle.count(`parked: ${status}`);
       this.#end(record, settlement, nowMs);
     },
+    sweep: ({ nowMs }) => {
+      for (const record of this.#records.values()) this.#clear(record, nowMs);
+    },
     recover: ({ life, nowMs }, recovered) => {
       this.#recover(life, nowMs, recovered);
     },
@@ -219,12 +235,13 @@ export class StoreWatch {
     },
   };
 
-  #insert(stored: StoredRecord, owner: number): void {
+  #insert(stored: StoredRecord, insertedBy: number, place: 'memory' | 'store'): void {
+    const owner = place === 'memory' ? insertedBy : 0;
     const { requestId, tenant, idempotencyKey: key, recovery } = stored;
     const record: WatchedRecord = {
-      ...{ requestId, tenant, key, recovery, owner },
+      ...{ requestId, tenant, key, recovery, insertedBy, owner },
       ...{ status: 'queued', fence: owner === 0 ? 0 : 1, crashes: 0, attempts: 0 },
-      ...{ begun: undefined, isSent: false, end: undefined, endedAt: 0, isAcknowledged: false },
+      ...{ begun: undefined, isSent: false, end: undefined, endedAt: 0, cleared: 'nothing', isAcknowledged: false },
     };
     this.#records.set(requestId, record);
     if (key !== null) this.#keys.set(keyOf(stored), record);
@@ -267,6 +284,12 @@ export class StoreWatch {
     record.begun = undefined;
     record.end = settlement;
     record.endedAt = nowMs;
+  }
+
+  #clear(record: WatchedRecord, nowMs: number): void {
+    if (record.status !== 'ended') return;
+    if (record.cleared === 'result' && nowMs >= record.endedAt + 2 * this.#ttlMs) record.cleared = 'all';
+    else if (record.cleared === 'nothing' && nowMs >= record.endedAt + this.#ttlMs) record.cleared = 'result';
   }
 
   #recover(life: number, nowMs: number, { queued, requeued, interrupted }: Recovered): void {

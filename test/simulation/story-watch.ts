@@ -9,6 +9,8 @@ const RULE = 'promise 12: a request has one story and one end';
 interface Story {
   started: number;
   failed: number;
+  /** Attempts of processes that ended, one of which may have been answered in its last moment. */
+  readonly resumedWith: number;
   /** Monotonic ms of the last thing that was told of it. */
   atMs: number;
 }
@@ -21,9 +23,13 @@ export class StoryWatch {
   readonly spent: Spent[] = [];
   readonly #ended: { readonly requestId: string; readonly atMs: number }[] = [];
 
-  constructor(chronicle: Chronicle, clock: Clock) {
+  /** How many attempts are recorded for a request of whose insertion nobody has heard. */
+  readonly #unheard: (requestId: string) => number | undefined;
+
+  constructor(chronicle: Chronicle, clock: Clock, unheard: (requestId: string) => number | undefined) {
     this.#chronicle = chronicle;
     this.#clock = clock;
+    this.#unheard = unheard;
   }
 
   /** Nano-dollars of every attempt of every settled request. */
@@ -33,7 +39,10 @@ export class StoryWatch {
 
   /** The process has ended; `isStored` says of which requests another one will know. Gives those that it told something of since. */
   processEnded(isStored: (requestId: string) => boolean, sinceMs: number): readonly string[] {
-    const open = [...this.#open].map(([requestId, { atMs }]) => ({ requestId, atMs }));
+    const open = [...this.#open].map(([requestId, { atMs, started, failed }]) => {
+      // What was under way may have come to its end in this very moment.
+      return { requestId, atMs: started > failed ? this.#clock.nowMs() : atMs };
+    });
     const told = [...open, ...this.#ended].filter(({ atMs }) => atMs >= sinceMs).map(({ requestId }) => requestId);
     for (const requestId of this.#open.keys()) if (!isStored(requestId)) this.#open.delete(requestId);
     return told;
@@ -41,7 +50,12 @@ export class StoryWatch {
 
   /** A process has begun, and knows a request with what was tried. */
   resume(requestId: string, attempts: number): void {
-    this.#open.set(requestId, { started: attempts, failed: attempts, atMs: this.#clock.nowMs() });
+    this.#open.set(requestId, {
+      started: attempts,
+      failed: attempts,
+      resumedWith: attempts,
+      atMs: this.#clock.nowMs(),
+    });
   }
 
   /** It has ended in the store, and nobody was told. */
@@ -55,11 +69,11 @@ export class StoryWatch {
 
   admitted({ requestId }: Events['request.admitted']): void {
     this.#expect(!this.#open.has(requestId), () => `${requestId} was admitted twice`);
-    this.#open.set(requestId, { started: 0, failed: 0, atMs: this.#clock.nowMs() });
+    this.#open.set(requestId, { started: 0, failed: 0, resumedWith: 0, atMs: this.#clock.nowMs() });
   }
 
   attemptStarted({ requestId, attempt }: Events['attempt.started']): void {
-    const story = this.#open.get(requestId);
+    const story = this.#find(requestId);
     this.#expect(story !== undefined, () => `an attempt for ${requestId}, which is not open`);
     if (story === undefined) return;
     this.#expect(
@@ -82,7 +96,7 @@ export class StoryWatch {
   }
 
   settled({ requestId, outcome, attempts }: Events['request.settled']): void {
-    const story = this.#open.get(requestId);
+    const story = this.#find(requestId);
     this.#expect(story !== undefined, () => `${requestId} was settled although it is not open`);
     if (story === undefined) return;
     this.#open.delete(requestId);
@@ -90,7 +104,7 @@ export class StoryWatch {
       attempts.length === story.started,
       () => `${requestId} was settled with ${attempts.length} attempts, and ${story.started} had begun`,
     );
-    const answered = attempts.filter((attempt) => attempt.outcome === 'answered').length;
+    const answered = attempts.slice(story.resumedWith).filter((attempt) => attempt.outcome === 'answered').length;
     this.#expect(
       outcome === 'succeeded' ? answered === 1 && attempts.at(-1)?.outcome === 'answered' : answered === 0,
       () => `${requestId} ${outcome} with ${answered} answers`,
@@ -98,6 +112,13 @@ export class StoryWatch {
     this.#ended.push({ requestId, atMs: this.#clock.nowMs() });
     for (const [index, { cost }] of attempts.entries())
       if (cost !== undefined) this.spent.push({ requestId, attempt: index + 1, nanos: BigInt(cost.usdNanos) });
+  }
+
+  /** What was stored unheard is run like anything that waits in the store, and was admitted by nobody. */
+  #find(requestId: string): Story | undefined {
+    const attempts = this.#unheard(requestId);
+    if (!this.#open.has(requestId) && attempts !== undefined) this.resume(requestId, attempts);
+    return this.#open.get(requestId);
   }
 
   #expect(holds: boolean, message: () => string): void {

@@ -3,13 +3,7 @@
  * Retry-After is over, after a deadline, or for a caller who has left; retries stay within their budget; a paced provider is
  * not asked more often than it allows.
  */
-import type {
-  Adapter,
-  AdapterCall,
-  AdapterPart,
-  AdapterReply,
-  Failure,
-} from '../../src/contract/adapter.ts';
+import type { Adapter, AdapterCall, AdapterPart, AdapterReply, Failure } from '../../src/contract/adapter.ts';
 import type { Clock } from '../../src/contract/clock.ts';
 import type { ParsedRequest } from '../../src/contract/request.ts';
 import type { Usage } from '../../src/contract/response.ts';
@@ -144,7 +138,7 @@ export class Upstream {
     this.#sinceMs = nowMs;
     for (const record of this.#credentials.values()) {
       record.sinceMs = nowMs;
-      record.heldUntilMs -= forwardMs ?? Number.POSITIVE_INFINITY;
+      record.heldUntilMs -= CLOCK_ROUNDING_MS + (forwardMs ?? Number.POSITIVE_INFINITY);
     }
     if (forwardMs !== 0) this.#recent.length = 0;
   }

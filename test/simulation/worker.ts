@@ -17,7 +17,17 @@ parentPort?.on('message', ({ seed, hours }: { readonly seed: number; readonly ho
     (error: unknown) => {
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
       const violations = [{ atMs: 0, rule: 'a simulation ends', message }];
-      answer({ seed, hours, digest: '', steps: 0, requests: 0, upstreamCalls: 0, counts: new Map(), violations });
+      answer({
+        seed,
+        hours,
+        digest: '',
+        steps: 0,
+        requests: 0,
+        upstreamCalls: 0,
+        lives: 0,
+        counts: new Map(),
+        violations,
+      });
     },
   );
 });

@@ -91,10 +91,10 @@ describe.each(LEDGERS)('too many daily totals in the %s ledger', (_name, open) =
       costNanos: undefined,
       tenant: `tenant-${index}`,
     }));
-    // The nine are one total, the free ones at most another: with six more the room is full.
-    const others = Array.from({ length: 6 }, (_, index) => ({ tags: { c: `${index}` } }));
+    // The nine are one total, the free ones none: with seven more the room is full.
+    const others = Array.from({ length: 7 }, (_, index) => ({ tags: { c: `${index}` } }));
     await using subject = await foldedLedger([...charged, ...free, ...others]);
-    expect([await countOf(subject, { tag: 'a=1' }), await countOf(subject, { tag: 'c' })]).toEqual([9, 6]);
+    expect([await countOf(subject, { tag: 'a=1' }), await countOf(subject, { tag: 'c' })]).toEqual([9, 7]);
   });
 
   test('keep what is priced and what is not apart, however coarse they are', async () => {

@@ -18,6 +18,8 @@ const transactions = {
   trouble: 'none' as Trouble,
   times: 0,
   errcode: 0,
+  /** The one that was used last. */
+  connection: undefined as DatabaseSync | undefined,
 };
 
 /** Called with its connection below. */
@@ -43,6 +45,7 @@ let clock: VirtualClock;
 beforeEach(() => {
   vi.spyOn(DatabaseSync.prototype, 'exec').mockImplementation(function exec(this: DatabaseSync, sql: string) {
     transactions.statements.push(sql);
+    transactions.connection = this;
     const isFailing = sql === 'COMMIT' && transactions.times > 0;
     if (isFailing) transactions.times -= 1;
     if (!isFailing || transactions.trouble === 'after') execute.call(this, sql);
@@ -156,11 +159,38 @@ describe('an operation that fails', () => {
   });
 });
 
+describe('a process whose file another one has taken over', () => {
+  test('writes nothing from then on, and reads nothing that may be old: it says what has happened', async () => {
+    await insert('req_1');
+    await insert('req_2', 'store');
+    // Locks of the operating system keep this from happening; where they do not hold, this is what it looks like.
+    transactions.connection?.prepare('UPDATE boot SET epoch = epoch + 1').run();
+    const refused = await Promise.allSettled([
+      insert('req_3'),
+      store.markRunning(claimOf('req_1'), TARGET),
+      store.settle(claimOf('req_1'), failedSettlement, 5),
+      store.park(claimOf('req_1')),
+      store.claim(['req_2']),
+      store.recover(),
+      store.load('req_1'),
+    ]);
+    for (const result of refused) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store-unavailable' } });
+      expect(String(result.status === 'rejected' && result.reason)).toContain('taken over by another process');
+    }
+    const rows = await inFile(`SELECT id, status, owner, fence FROM requests ORDER BY seq`);
+    expect(rows).toEqual([
+      { id: 'req_1', status: 'queued', owner: 1, fence: 1 },
+      { id: 'req_2', status: 'queued', owner: 0, fence: 0 },
+    ]);
+  });
+});
+
 describe('a disk that is full', () => {
   test('fails whoever asks while it is full, says which file, and changes nothing', async () => {
     await insert('req_1', 'store');
-    failCommits('before', FULL, 3);
-    const asked = [insert('req_2', 'store'), store.claim(['req_1'])];
+    failCommits('before', FULL, 4);
+    const asked = [insert('req_2', 'store'), insert('req_3', 'store'), store.claim(['req_1'])];
     for (const each of asked) {
       const error = await rejection(each);
       expect(error).toMatchObject({ code: 'store-unavailable' });

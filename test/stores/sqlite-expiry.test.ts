@@ -76,6 +76,18 @@ test('an id is forgotten when its time is over, however late the result was swep
   expect(await counts()).toEqual({ requests: 0, bodies: 0, settlements: 0, attempts: 0 });
 });
 
+test('an id that nobody swept in its time is unknown at once to the process that comes then', async () => {
+  await settleMany(1);
+  await storage.close();
+  await clock.advance(2 * RESULT_TTL_MS - 1);
+  storage = file.open(clock);
+  expect(await statusOf(storage.requests, 'req_0')).toBe('expired');
+  await storage.close();
+  await clock.advance(1);
+  storage = file.open(clock);
+  expect(await statusOf(storage.requests, 'req_0')).toBe('unknown');
+});
+
 test('one sweep deletes no more than it may, the longest expired first', async () => {
   await settleMany(12);
   await storage.close();

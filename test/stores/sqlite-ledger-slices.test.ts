@@ -1,6 +1,7 @@
 /** The ledger in a file while it is read and folded: in small steps, between which others write. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { LedgerEntry, LedgerQuery } from '../../src/contract/records.ts';
+import { parseLedgerQuery } from '../../src/stores/ledger-query.ts';
 import { dayMs, ledgerEntries, ledgerEntry as entry, manyEntries as many, startMs } from '../support/ledger-entries.ts';
 import { SqliteLedgerSubject, summaryInMemory, type LedgerSubjectOptions } from '../support/ledger-subjects.ts';
 import { WatchedHost } from '../support/watched-host.ts';
@@ -23,11 +24,18 @@ async function manyIn(
 const hour = (from: number) => ({ since: startMs + from * hourMs, until: startMs + (from + 1) * hourMs });
 
 describe('a summary that is read in slices', () => {
-  let unchanged: SqliteLedgerSubject | undefined;
+  /** For tests that only ask. */
+  let unchanged: Awaited<ReturnType<typeof manyIn>>;
   beforeAll(async () => {
     unchanged = await manyIn();
-    return () => unchanged?.[Symbol.asyncDispose]();
+    return () => unchanged[Symbol.asyncDispose]();
   });
+  /** What a question had the engine do. */
+  const askedFor = async (query: LedgerQuery) => {
+    unchanged.host.groups = [];
+    await unchanged.ledger.summary(query, nowMs);
+    return { blocks: unchanged.host.countOf('scanBlocks'), names: unchanged.host.countOf('scanNames') };
+  };
 
   test.each<[LedgerQuery]>([
     [{}],
@@ -49,7 +57,7 @@ describe('a summary that is read in slices', () => {
     [{ tenant: 'nobody' }],
   ])('of %j comes to what a ledger in memory says', async (query) => {
     const expected = await summaryInMemory(many, query, nowMs);
-    expect(await unchanged?.ledger.summary(query, nowMs)).toEqual(expected);
+    expect(await unchanged.ledger.summary(query, nowMs)).toEqual(expected);
   });
 
   test('lets others have their turn between any two slices', async () => {
@@ -67,44 +75,20 @@ describe('a summary that is read in slices', () => {
   });
 
   test('of an hour reads the blocks of that hour alone', async () => {
-    await using subject = await manyIn();
-    const { host } = subject;
-    await subject.ledger.summary({}, nowMs);
-    const slices = host.countOf('scanBlocks');
-    host.groups = [];
-    await subject.ledger.summary(hour(50), nowMs);
-    expect([slices >= 3, host.countOf('scanBlocks')]).toEqual([true, 1]);
-    const plan = await subject.gateway.ask('planScan', {
-      ...{ sinceMs: startMs + 50 * hourMs, untilMs: startMs + 51 * hourMs },
-      ...{ provider: undefined, model: undefined, tenant: undefined, tag: undefined },
-    });
-    // Sixty entries, in blocks of a few hundred; retries lie in the blocks of their requests.
+    expect((await askedFor({})).blocks).toBeGreaterThanOrEqual(3);
+    expect((await askedFor(hour(50))).blocks).toBe(1);
+    const plan = await unchanged.gateway.ask('planScan', parseLedgerQuery(hour(50)));
+    // Sixty entries, in blocks of a few hundred; late attempts lie in the blocks of their requests.
     expect(plan.entries).toBeLessThan(1_200);
   });
 
-  test.each<[string, LedgerQuery, 'scanNames' | 'scanBlocks']>([
-    ['few entries', { tenant: 'tenant-8' }, 'scanNames'],
-    ['most entries', { provider: 'openai' }, 'scanBlocks'],
-  ])('by a name that %s have is read the quicker way', async (_name, query, operation) => {
-    await using subject = await manyIn();
-    await subject.ledger.summary(query, nowMs);
-    const { host } = subject;
-    expect([host.countOf('scanNames') > 0, host.countOf('scanBlocks') > 0]).toEqual([
-      operation === 'scanNames',
-      operation === 'scanBlocks',
-    ]);
-  });
-
-  test('by a name that still too many have for one slice takes several', async () => {
-    await using subject = await manyIn();
-    await subject.ledger.summary({ provider: 'anthropic' }, nowMs);
-    expect(subject.host.countOf('scanNames')).toBe(2);
-  });
-
-  test('by a name that nobody has reads no entry', async () => {
-    await using subject = await manyIn();
-    await subject.ledger.summary({ model: 'unheard-of' }, nowMs);
-    expect([subject.host.countOf('scanNames'), subject.host.countOf('scanBlocks')]).toEqual([0, 0]);
+  test.each<[string, LedgerQuery, { readonly blocks: number; readonly names: number }]>([
+    ['few', { tenant: 'tenant-8' }, { blocks: 0, names: 1 }],
+    ['a fourth of the', { provider: 'anthropic' }, { blocks: 0, names: 2 }],
+    ['most', { provider: 'openai' }, { blocks: 5, names: 0 }],
+    ['no', { model: 'unheard-of' }, { blocks: 0, names: 0 }],
+  ])('by a name that %s entries have is read the quicker way', async (_name, query, expected) => {
+    expect(await askedFor(query)).toEqual(expected);
   });
 
   test.each<[LedgerQuery]>([[{}], [{ tenant: 'tenant-8' }]])(
@@ -134,6 +118,46 @@ describe('a summary that is read in slices', () => {
     },
   );
 
+  test('by one name that most entries have reads them all', async () => {
+    const host = new WatchedHost();
+    await using subject = new SqliteLedgerSubject({}, host.wrap);
+    await subject.ledger.append(ledgerEntries(1_000, (index) => ({ tenant: index < 310 ? 'many' : `${index % 7}` })));
+    await subject.ledger.summary({ tenant: 'many' }, nowMs);
+    expect([host.countOf('scanNames'), host.countOf('scanBlocks')]).toEqual([0, 1]);
+    await subject.ledger.append(ledgerEntries(100, (index) => ({ requestId: `more_${index}` })));
+    await subject.ledger.summary({ tenant: 'many' }, nowMs);
+    expect([host.countOf('scanNames'), host.countOf('scanBlocks')]).toEqual([1, 1]);
+  });
+
+  test.each([
+    [200, [1, 0]],
+    [201, [0, 1]],
+  ])('by %i names that few entries have asks for each, or reads them all', async (names, expected) => {
+    const host = new WatchedHost();
+    await using subject = new SqliteLedgerSubject({}, host.wrap);
+    const few = ledgerEntries(names, (index) => ({ provider: 'few', tenant: `${index}` }));
+    await subject.ledger.append([...few, ...ledgerEntries(900, (index) => ({ requestId: `other_${index}` }))]);
+    expect((await subject.ledger.summary({ provider: 'few' }, nowMs)).recordCount).toBe(names);
+    expect([host.countOf('scanNames'), host.countOf('scanBlocks')]).toEqual(expected);
+  });
+
+  test('finds a name among more of them than one slice holds', async () => {
+    await using subject = new SqliteLedgerSubject();
+    await subject.ledger.append(ledgerEntries(2_100, (index) => ({ tenant: `tenant-${index}` })));
+    expect((await subject.ledger.summary({ tenant: 'tenant-2099' }, nowMs)).recordCount).toBe(1);
+  });
+
+  test('of what was folded is read in slices too', async () => {
+    await using subject = await manyIn();
+    await subject.fold(longAfterMs);
+    const { host } = subject;
+    host.groups = [];
+    const expected = await summaryInMemory(many, {}, nowMs);
+    expect(await subject.ledger.summary({}, nowMs)).toEqual(expected);
+    expect(host.countOf('scanGroups')).toBeGreaterThan(1);
+    for (const group of host.groups) expect(group).toHaveLength(1);
+  });
+
   test('of ten at once is the same for all, and none waits for ever', async () => {
     await using subject = await manyIn();
     const { ledger } = subject;
@@ -152,15 +176,60 @@ describe('folding in the background', () => {
     await ledger.summary({ until: startMs }, longAfterMs);
     let turns = 0;
     const folded = ledger.folded().then(() => turns);
-    while (host.countOf('foldEntries') < 20) {
-      await gateway.ask('saveState', 'another', '{}');
-      turns += 1;
-    }
-    expect(await folded).toBeGreaterThanOrEqual(20);
+    for (; turns < 20; turns += 1) await gateway.ask('saveState', 'another', '{}');
+    expect(host.countOf('foldEntries')).toBeLessThanOrEqual(20);
+    // It was under way for all of these turns.
+    expect(await folded).toBe(20);
     for (const group of host.groups)
       expect(group.filter((name) => name === 'foldEntries').length).toBeLessThanOrEqual(1);
     const requests = new Set(many.map(({ requestId }) => requestId)).size;
     expect(host.countOf('foldEntries')).toBeGreaterThanOrEqual(requests / 500);
+  });
+
+  test.each([
+    [200, 1, 1],
+    [201, 1, 2],
+    [80, 5, 1],
+    [81, 5, 2],
+  ])('takes %i requests of %i attempts in %i transactions', async (requests, attempts, transactions) => {
+    const host = new WatchedHost();
+    await using subject = new SqliteLedgerSubject({}, host.wrap);
+    const each = ledgerEntries(requests * attempts, (index) => ({
+      requestId: `req_${Math.floor(index / attempts)}`,
+      attempt: index % attempts,
+    }));
+    await subject.ledger.append(each);
+    await subject.fold(longAfterMs);
+    expect(host.countOf('foldEntries')).toBe(transactions);
+    expect(await subject.ledger.entriesFor(`req_${requests - 1}`)).toEqual([]);
+  });
+
+  test('takes what comes when it is old already, whatever younger was told before', async () => {
+    await using subject = new SqliteLedgerSubject();
+    await subject.ledger.append([entry({ at: nowMs })]);
+    await subject.ledger.append([entry({ requestId: 'req_2' })]);
+    await subject.fold(startMs + 31 * dayMs);
+    const open = await Promise.all(['req_1', 'req_2'].map((id) => subject.ledger.entriesFor(id)));
+    expect(open.map(({ length }) => length)).toEqual([1, 0]);
+  });
+
+  test('is under way once, however many ask', async () => {
+    const host = new WatchedHost();
+    await using subject = new SqliteLedgerSubject({}, host.wrap);
+    await subject.ledger.append([entry()]);
+    await Promise.all(Array.from({ length: 10 }, () => subject.ledger.summary({}, longAfterMs)));
+    await subject.ledger.folded();
+    expect(host.countOf('foldEntries')).toBe(1);
+  });
+
+  test('is over when the ledger is closed', async () => {
+    await using subject = await manyIn();
+    const { host, clock } = subject;
+    await subject.ledger.summary({ until: startMs }, longAfterMs);
+    await subject.ledger.close();
+    const { length } = host.groups;
+    await clock.settle();
+    expect(host.groups).toHaveLength(length);
   });
 
   test('ends with the step under way when the service stops, and goes on in the next process', async () => {

@@ -81,7 +81,7 @@ export const ROWS: readonly Row[] = [
     path: 'open-storage.ts',
     rows: ['contract', 'stores', 'sqlite store'],
     packages: [],
-    builtins: [],
+    builtins: ['node:path'],
     reason:
       'which kinds of storage there are is known in one place, so that nothing that stores or runs needs to know it',
   },

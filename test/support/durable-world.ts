@@ -82,7 +82,11 @@ export class DurableWorld implements Disposable {
     let letGo = () => undefined as void;
     const storage = this.file.open(clock, { resultTtlMs: 86_400_000 }, (host) => {
       letGo = () => void host.close();
-      return mortalHost(wrapHost(host, () => clock.die()), clock, asked);
+      return mortalHost(
+        wrapHost(host, () => clock.die()),
+        clock,
+        asked,
+      );
     });
     const config = {
       ...(limits !== undefined && { service: limits }),

@@ -21,6 +21,23 @@ export function dyingAfter(groupsMax: number): WrapHost {
   };
 }
 
+/** Of the operations of this name, the one with this number is committed and its answer is lost. */
+export function losingNth(name: OperationName, number: number): WrapHost {
+  return (host) => {
+    let seen = 0;
+    return {
+      ...host,
+      run: async (group) => {
+        const result = await host.run(group);
+        if (!group.some((operation) => operation.name === name)) return result;
+        seen += 1;
+        if (seen === number) throw new SwitchgearError('store-unavailable', 'the answer was lost');
+        return result;
+      },
+    };
+  };
+}
+
 /** Operations of these names are committed and their answer is lost, once for each name given. */
 export function losing(...names: readonly OperationName[]): WrapHost {
   return (host) => {

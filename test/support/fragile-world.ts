@@ -1,6 +1,6 @@
 /**
- * A service over a file, of which one operation of the store goes wrong: it fails, or the process dies at it, before or after
- * its effect. Whoever calls it finds a service again: the next process is started on the same file.
+ * A service over a file, of which some operations of the store go wrong: they fail, or the process dies at them, before or after
+ * their effect. Whoever calls it finds a service again: the next process is started on the same file.
  */
 import { startService } from '../../src/compose.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
@@ -12,11 +12,12 @@ import { ScriptedProvider } from './scripted-provider.ts';
 import { StoreFile } from './store-file.ts';
 import { type RunOperation, type StoreOperation, wrapStore } from './wrapped-store.ts';
 
-/** What goes wrong, and at which operation, counted from 1 over all processes. */
+/** What goes wrong, and at which operation, counted from 1 over all processes: of all of them, or of those of one kind. */
 export interface Fault {
   readonly kind: 'fails' | 'dies';
   readonly when: 'before' | 'after';
   readonly at: number;
+  readonly operation?: StoreOperation;
 }
 
 const STARTS_MAX = 5;
@@ -30,12 +31,12 @@ export class FragileWorld implements Disposable {
   /** Every `request.settled` that a living process told. */
   readonly told: { readonly requestId: string; readonly outcome: string }[] = [];
   crashes = 0;
-  readonly #fault: Fault | undefined;
+  readonly #faults: readonly Fault[];
   #process: MortalProcess | undefined;
   #service: Service | undefined;
 
-  constructor(fault?: Fault) {
-    this.#fault = fault;
+  constructor(...faults: readonly Fault[]) {
+    this.#faults = faults;
   }
 
   /** A service that runs, started when there is none. */
@@ -84,34 +85,40 @@ export class FragileWorld implements Disposable {
   /** Moves time until the promise has settled; undefined when the process dies first. */
   async #waitFor<Value>(promise: Promise<Value>): Promise<Value | undefined> {
     const process = this.#process;
-    let outcome: { readonly value: Value } | undefined;
-    const settled = promise.then((value) => {
-      outcome = { value };
-    });
+    const outcomes: Value[] = [];
+    const settled = promise.then((value) => outcomes.push(value));
     const limitMs = this.clock.nowMs() + START_LIMIT_MS;
     await this.clock.settle();
-    while (outcome === undefined && process?.isDead === false) {
+    const isOver = () => outcomes.length > 0 || process?.isDead === true;
+    while (!isOver()) {
       if (!(await this.clock.step(limitMs))) throw new Error('expected something to happen, got: nothing left to fire');
     }
-    if (outcome === undefined) return undefined;
-    await settled;
-    return outcome.value;
+    if (outcomes.length > 0) await settled;
+    return outcomes[0];
   }
 
   #runIn(process: MortalProcess): RunOperation {
     return async (operation, act) => {
       await this.#live(process);
       this.operations.push(operation);
-      const when = this.operations.length === this.#fault?.at ? this.#fault.when : undefined;
-      if (when === 'before') await this.#goWrong(process, operation);
+      const fault = this.#faultAt(operation);
+      if (fault?.when === 'before') await this.#goWrong(process, fault, operation);
       const value = await process.outlive(act());
-      if (when === 'after') await this.#goWrong(process, operation);
+      if (fault?.when === 'after') await this.#goWrong(process, fault, operation);
       return value;
     };
   }
 
-  async #goWrong(process: MortalProcess, operation: StoreOperation): Promise<never> {
-    if (this.#fault?.kind === 'fails') throw new SwitchgearError('store-unavailable', `scripted: ${operation} failed`);
+  #faultAt(operation: StoreOperation): Fault | undefined {
+    const count = this.operations.length;
+    const countOfKind = this.operations.filter((each) => each === operation).length;
+    return this.#faults.find(({ at, operation: only }) =>
+      only === undefined ? at === count : only === operation && at === countOfKind,
+    );
+  }
+
+  async #goWrong(process: MortalProcess, { kind }: Fault, operation: StoreOperation): Promise<never> {
+    if (kind === 'fails') throw new SwitchgearError('store-unavailable', `scripted: ${operation} failed`);
     this.crashes += 1;
     await process.die();
     return new Promise<never>(() => undefined);

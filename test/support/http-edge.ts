@@ -76,7 +76,13 @@ export function sendRaw(port: number, bytes: string): Promise<string> {
 
 export function createConfig(): ResolvedConfig {
   return {
-    service: { timeoutMs: 600_000, asyncTimeoutMs: 86_400_000, queueDepthMax: 10_000, delivery: 'live', recovery: 'atLeastOnce' },
+    service: {
+      timeoutMs: 600_000,
+      asyncTimeoutMs: 86_400_000,
+      queueDepthMax: 10_000,
+      delivery: 'live',
+      recovery: 'atLeastOnce',
+    },
     defaults: { model: 'smart', maxTokens: 4_096 },
     log: { level: 'info' },
     store: { kind: 'memory', resultTtlMs: 86_400_000 },

@@ -49,4 +49,5 @@ export const manyEntries: readonly LedgerEntry[] = ledgerEntries(9_000, (index) 
   };
 });
 
+/** An amount as summaries tell it. */
 export const money = (usdNanos: number) => ({ usd: usdNanos / 1e9, usdNanos });

@@ -18,6 +18,7 @@ export interface LedgerSubjectOptions {
   readonly rememberedMax?: number;
 }
 
+/** A ledger, and its time. */
 export interface LedgerSubject extends AsyncDisposable {
   /** Another one after each restart. */
   readonly ledger: Ledger;
@@ -29,6 +30,7 @@ export interface LedgerSubject extends AsyncDisposable {
 
 export type OpenLedger = (options?: LedgerSubjectOptions) => LedgerSubject;
 
+/** Every ledger there is. */
 export const LEDGERS: readonly (readonly [name: string, open: OpenLedger])[] = [
   ['memory', openMemoryLedger],
   ['sqlite', openSqliteLedger],

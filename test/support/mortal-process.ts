@@ -69,17 +69,16 @@ export class MortalProcess implements Clock {
   }
 
   wrapAdapter(adapter: Adapter): Adapter {
-    const { send, stream } = adapter;
     const outlive = <Value>(waited: Promise<Value>) => this.outlive(waited);
     return {
       ...adapter,
       send: async (call) => {
         await outlive(Promise.resolve());
-        return outlive(send(call));
+        return outlive(adapter.send(call));
       },
       stream: async function* streamMortally(call) {
         await outlive(Promise.resolve());
-        const parts = stream(call)[Symbol.asyncIterator]();
+        const parts = adapter.stream(call)[Symbol.asyncIterator]();
         for (;;) {
           const next = await outlive(Promise.resolve(parts.next()));
           if (next.done === true) return;

@@ -58,7 +58,7 @@ export function registerBatchRoutes(app: FastifyInstance, edge: Edge): void {
 async function createBatch(edge: Edge, { body, headers }: FastifyRequest): Promise<BatchState> {
   const { batches } = edge.service;
   const asked = check(bodySchema, body ?? {}, '');
-  const { priority, timeoutMs, tenant, fallbacks } = parseRequestOptions(headers);
+  const { priority, timeoutMs, tenant, fallbacks, recovery } = parseRequestOptions(headers);
   const file = await batches.loadFile(asked.input_file_id);
   const submission: BatchSubmission = {
     kind: kindOf(asked.endpoint),
@@ -70,6 +70,7 @@ async function createBatch(edge: Edge, { body, headers }: FastifyRequest): Promi
     ...(priority !== undefined && { priority }),
     ...(tenant !== undefined && { tenant }),
     ...(fallbacks !== undefined && { fallbacks }),
+    ...(recovery !== undefined && { recovery }),
   };
   const inputs = readBatchInputs(batches.readFile(file.fileId), {
     endpoint: asked.endpoint,

@@ -15,6 +15,7 @@ export const ENTRY_COLUMNS = `id AS requestId, attempt, at, ledger_names.names A
   output_tokens AS outputTokens, cached_input_tokens AS cachedInputTokens, cache_write_tokens AS cacheWriteTokens,
   cache_write_1h_tokens AS cacheWrite1hTokens, reasoning_tokens AS reasoningTokens`;
 
+/** Operations that write and read single entries. */
 export function createLedgerAppendOperations(context: EngineContext) {
   return {
     /** Adds entries; one that is known changes nothing. Gives what `nextFoldAt` gives. */

@@ -16,6 +16,7 @@ interface OldRequest {
   readonly entries: readonly [Row, ...Row[]];
 }
 
+/** Operations that fold. */
 export function createLedgerFoldOperations(context: EngineContext) {
   const { prepare, run } = context;
   return {

@@ -13,6 +13,7 @@ export interface FoldingOptions {
   readonly rememberedMax: number;
 }
 
+/** Folds, as far as nobody scans. */
 export class LedgerFolding {
   readonly #gateway: Gateway;
   readonly #turns: LedgerTurns;

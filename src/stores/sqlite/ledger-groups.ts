@@ -9,6 +9,7 @@ import { decodeGroup, encodeTotals } from './stored-totals.ts';
 /** Groups that are made coarser in one transaction. */
 const COARSENED_MAX = 200;
 
+/** What one step has come to. */
 export interface Coarsened {
   /** Groups up to this one are the old half. */
   readonly untilId: number;
@@ -19,13 +20,7 @@ export interface Coarsened {
   readonly isExhausted: boolean;
 }
 
-/** Where a group lies: how old it is, and how much was given up. */
-interface GroupPlace {
-  /** Undefined: the youngest. */
-  readonly id?: number;
-  readonly coarseness: number;
-}
-
+/** Operations on daily totals. */
 export function createLedgerGroupOperations(context: EngineContext) {
   const { prepare, run } = context;
   return {
@@ -40,7 +35,7 @@ export function createLedgerGroupOperations(context: EngineContext) {
       for (const row of rows) {
         const coarseness = Number(row['coarseness']);
         const group = decodeGroup(String(row['totals']), Number(row['requests']));
-        addGroup(context, coarsenGroup(group, coarseness), { id: Number(row['id']), coarseness: coarseness + 1 });
+        addGroup(context, coarsenGroup(group, coarseness), coarseness + 1, Number(row['id']));
       }
       const old = prepare(`SELECT count(*) AS count FROM ledger_groups WHERE id <= ?`).get(untilId);
       const oldGroups = Number(old?.['count']);
@@ -49,13 +44,14 @@ export function createLedgerGroupOperations(context: EngineContext) {
   };
 }
 
+/** How many groups of totals there are. */
 export function countGroups({ prepare }: EngineContext): number {
   return Number(prepare(`SELECT count(*) AS count FROM ledger_groups`).get()?.['count']);
 }
 
 /** Adds what was folded. */
 export function addGroups(context: EngineContext, groups: readonly DailyGroup[]): void {
-  for (const group of groups) addGroup(context, group, { coarseness: 0 });
+  for (const group of groups) addGroup(context, group, 0);
 }
 
 /** The youngest group of the older half. */
@@ -66,31 +62,25 @@ function findMiddle({ prepare }: EngineContext): number {
   return Number(middle?.['id'] ?? 0);
 }
 
-function addGroup({ prepare, run }: EngineContext, group: DailyGroup, place: GroupPlace): void {
+/** `id` says how old it is; default: the youngest. A group of the same key that there is takes it up, and keeps its age. */
+function addGroup({ prepare, run }: EngineContext, group: DailyGroup, coarseness: number, id?: number): void {
   const key = keyOfGroup(group);
-  const known = prepare(`SELECT id, coarseness, requests, totals FROM ledger_groups WHERE key = ?`).get(key);
+  const known = prepare(`SELECT coarseness, requests, totals FROM ledger_groups WHERE key = ?`).get(key);
   if (known !== undefined) mergeGroup(group, decodeGroup(String(known['totals']), Number(known['requests'])));
-  const { id, coarseness } = olderPlace(place, known);
   const lastAt = [...group.totals.values()].map(({ total }) => total.lastAt);
-  run(
-    known === undefined
-      ? `INSERT INTO ledger_groups (id, coarseness, requests, last_from, last_to, totals, key) VALUES (?, ?, ?, ?, ?, ?, ?)`
-      : `UPDATE ledger_groups SET id = ?, coarseness = ?, requests = ?, last_from = ?, last_to = ?, totals = ? WHERE key = ?`,
-    id ?? null,
-    coarseness,
-    group.requestCount,
-    Math.min(...lastAt),
-    Math.max(...lastAt),
-    encodeTotals(group),
-    key,
-  );
-}
-
-/** Groups with one key have given up the same, whatever they were made of; the merged one is as old as the older one. */
-function olderPlace(place: GroupPlace, known: Readonly<Record<string, unknown>> | undefined): GroupPlace {
-  if (known === undefined) return place;
-  return {
-    id: Math.min(place.id ?? Number.POSITIVE_INFINITY, Number(known['id'])),
-    coarseness: Math.max(place.coarseness, Number(known['coarseness'])),
-  };
+  const columns = [group.requestCount, Math.min(...lastAt), Math.max(...lastAt), encodeTotals(group), key] as const;
+  if (known === undefined)
+    run(
+      `INSERT INTO ledger_groups (id, coarseness, requests, last_from, last_to, totals, key) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      id ?? null,
+      coarseness,
+      ...columns,
+    );
+  else
+    run(
+      `UPDATE ledger_groups SET coarseness = ?, requests = ?, last_from = ?, last_to = ?, totals = ? WHERE key = ?`,
+      // Groups with one key have given up the same, whatever they were made of.
+      Math.max(coarseness, Number(known['coarseness'])),
+      ...columns,
+    );
 }

@@ -5,6 +5,7 @@ import { createLedgerFoldOperations } from './ledger-fold-operations.ts';
 import { createLedgerGroupOperations } from './ledger-groups.ts';
 import { createLedgerScanOperations } from './ledger-scan-operations.ts';
 
+/** Operations of the ledger, by name. */
 export function createLedgerOperations(context: EngineContext) {
   return {
     ...createLedgerAppendOperations(context),

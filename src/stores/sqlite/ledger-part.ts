@@ -19,6 +19,7 @@ export type ScannedRow = readonly [
   reasoningTokens: number | null,
 ];
 
+/** The columns of such a row. */
 export const SCANNED_COLUMNS = `request, names, tags, at, cost_nanos, input_tokens, output_tokens, cached_input_tokens,
   cache_write_tokens, reasoning_tokens`;
 
@@ -104,8 +105,6 @@ export class GroupsPart implements TotalsSink {
   }
 }
 
-/** Nothing is summed up of names that matched while their entries did not. */
-function partOf(found: readonly NamedTotal[], pricedRequests: number): LedgerPart {
-  const totals = found.filter(({ total }) => total.recordCount > 0);
+function partOf(totals: readonly NamedTotal[], pricedRequests: number): LedgerPart {
   return { totals: totals.map(({ names, total }) => [names, total.sums()]), pricedRequests };
 }

@@ -28,12 +28,14 @@ export interface ScanPlan {
   readonly entries: number;
 }
 
+/** What one transaction has read. */
 export interface Slice {
   readonly part: LedgerPart;
   /** Where the next one begins; undefined when this was the last one. */
   readonly next: number | undefined;
 }
 
+/** Some of the names that a query asks for. */
 export interface MatchingNames {
   readonly numbers: readonly number[];
   /** How many entries have them. */
@@ -41,6 +43,7 @@ export interface MatchingNames {
   readonly next: number | undefined;
 }
 
+/** Operations that read for a summary. */
 export function createLedgerScanOperations(context: EngineContext) {
   const { prepare } = context;
   return {

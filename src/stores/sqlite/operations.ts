@@ -1,5 +1,6 @@
 /** Everything the engine can be asked, by name. */
 import type { EngineContext } from './engine.ts';
+import { createBatchLineOperations } from './batch-line-operations.ts';
 import { createBatchOperations } from './batch-operations.ts';
 import { createExpiryOperations } from './expiry-operations.ts';
 import { createFileOperations } from './file-operations.ts';
@@ -23,6 +24,7 @@ export function createOperations(context: EngineContext) {
     ...createStateOperations(context),
     ...createWebhookOperations(context),
     ...createBatchOperations(context),
+    ...createBatchLineOperations(context),
     ...createFileOperations(context),
   };
 }

@@ -1,6 +1,6 @@
 /** Batches and files in the same file as the request records, so that lines and what becomes of them commit together. */
 import type { BatchStore, FileStore } from '../../contract/batches.ts';
-import type { StoredRow } from './batch-operations.ts';
+import type { StoredRow } from './batch-line-operations.ts';
 import type { Gateway } from './gateway.ts';
 import { decodeBatch, encodeBatch } from './stored-batch.ts';
 import { decodeSettlement, encodeRecord } from './stored-record.ts';

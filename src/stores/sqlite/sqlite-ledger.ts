@@ -27,6 +27,7 @@ export interface SqliteLedgerOptions {
   readonly rememberedMax?: number;
 }
 
+/** Keeps what was spent in a file. */
 export class SqliteLedger implements Ledger {
   readonly #gateway: Gateway;
   readonly #retainMs: number;

@@ -6,6 +6,7 @@ import type { LedgerEntry } from '../../contract/records.ts';
 import { canonicalTags, type LedgerNames } from '../ledger-query.ts';
 import { countable, isBillable } from '../ledger-totals.ts';
 
+/** One row. */
 export interface StoredEntry {
   readonly requestId: string;
   readonly attempt: number;
@@ -26,6 +27,7 @@ export interface StoredEntry {
   readonly reasoningTokens: number | null;
 }
 
+/** Makes a row of an entry. */
 export function encodeEntry(given: LedgerEntry): StoredEntry {
   const entry = countable(given);
   const { provider, model, tenant, tags, usage } = entry;
@@ -73,12 +75,14 @@ export function decodeEntry(stored: StoredEntry): LedgerEntry {
   };
 }
 
+/** Reads what `encodeEntry` wrote as names. */
 export function decodeNames(names: string): LedgerNames {
   // Written by `encodeEntry`.
   const [provider, model, tenant] = JSON.parse(names) as [string, string, string];
   return { provider, model, tenant };
 }
 
+/** Reads what `encodeEntry` wrote as tags, when there were any. */
 export function decodeTags(tags: string): LedgerEntry['tags'] {
   // Written by `canonicalTags`.
   return Object.fromEntries(JSON.parse(tags) as [string, string][]);

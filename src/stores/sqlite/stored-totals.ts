@@ -26,6 +26,7 @@ export function encodeTotals({ totals }: DailyGroup): string {
   return JSON.stringify([...totals.values()].map(({ labels, total }) => [labels, encodeSums(total.sums())]));
 }
 
+/** The group whose totals `encodeTotals` wrote. */
 export function decodeGroup(totals: string, requestCount: number): DailyGroup {
   // Written by `encodeTotals`.
   const parts = JSON.parse(totals) as (readonly [TotalLabels, StoredSums])[];

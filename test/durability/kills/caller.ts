@@ -13,7 +13,12 @@ export interface Door {
 interface Reply {
   readonly status: number;
   readonly code: string;
-  readonly body: { readonly requestId?: string; readonly status?: string; readonly response?: unknown; readonly error?: unknown };
+  readonly body: {
+    readonly requestId?: string;
+    readonly status?: string;
+    readonly response?: unknown;
+    readonly error?: unknown;
+  };
 }
 
 export class Callers {
@@ -65,7 +70,8 @@ export class Callers {
   /** Whoever has a key asks until there is an answer, and sometimes once more; whoever has none asks once. */
   async #pursue(wish: Wish, dice: Dice): Promise<void> {
     let requestId = await this.#submit(wish);
-    while (wish.isKeyed && !this.#isOver && (requestId === undefined || dice.chance(0.2))) requestId = await this.#submit(wish);
+    while (wish.isKeyed && !this.#isOver && (requestId === undefined || dice.chance(0.2)))
+      requestId = await this.#submit(wish);
     if (requestId === undefined) return;
     if (dice.chance(0.1)) await this.#cancel(requestId);
     const reads = wish.isPoison ? 1 : dice.integer(0, 4);
@@ -95,6 +101,7 @@ export class Callers {
   }
 
   async #cancel(requestId: string): Promise<void> {
+    this.seen.push({ kind: 'cancelling', requestId });
     const reply = await this.#ask('DELETE', `/v1/requests/${requestId}`);
     if (reply === undefined) return;
     if (reply.status === 404 || reply.status === 410) this.seen.push({ kind: 'missing', requestId, code: reply.code });

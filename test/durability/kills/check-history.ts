@@ -35,7 +35,9 @@ function checkAccepted({ seen, rows }: History): readonly string[] {
 
 function checkKeys({ wishes, seen, rows }: History): readonly string[] {
   return wishes.flatMap(({ tag, isKeyed }) => {
-    const ids = new Set(seen.flatMap((event) => (event.kind === 'accepted' && event.tag === tag ? [event.requestId] : [])));
+    const ids = new Set(
+      seen.flatMap((event) => (event.kind === 'accepted' && event.tag === tag ? [event.requestId] : [])),
+    );
     const count = rows.filter((row) => row.tag === tag).length;
     const problems = ids.size > 1 ? [`${tag} got ${ids.size} ids`] : [];
     return isKeyed && count > 1 ? [...problems, `the key of ${tag} stands for ${count} requests`] : problems;
@@ -46,9 +48,14 @@ function checkKeys({ wishes, seen, rows }: History): readonly string[] {
 function checkEnds({ seen, rows }: History): readonly string[] {
   return rows.flatMap(({ requestId, standing, settlements }) => {
     const ends = new Set(
-      seen.flatMap((event) => (event.kind === 'read' && event.requestId === requestId && !OPEN.includes(event.standing) ? [event.standing] : [])),
+      seen.flatMap((event) =>
+        event.kind === 'read' && event.requestId === requestId && !OPEN.includes(event.standing)
+          ? [event.standing]
+          : [],
+      ),
     );
-    if (seen.some((event) => event.kind === 'cancelled' && event.requestId === requestId)) ends.add('cancelled cancelled');
+    if (seen.some((event) => event.kind === 'cancelled' && event.requestId === requestId))
+      ends.add('cancelled cancelled');
     const others = [...ends].filter((end) => end !== standing);
     return [
       ...(OPEN.includes(standing) ? [`${requestId} is ${standing} still`] : []),
@@ -82,10 +89,13 @@ function checkRecoveries(row: StoredRow, { wishes, seen }: History): readonly st
   if (wish === undefined) return [`${requestId} is stored for ${tag}, which nobody asked for`];
   const recoveriesMax = wish.recovery === 'atMostOnce' ? 1 : RECOVERIES_MAX;
   const isInterrupted = standing.startsWith('failed interrupted');
-  const wasCancelled = seen.some((event) => event.kind === 'cancelled' && event.requestId === requestId);
+  const isCancelled =
+    standing.startsWith('cancelled') &&
+    seen.some((event) => event.kind === 'cancelling' && event.requestId === requestId);
   if (recoveries > recoveriesMax) return [`${requestId} was recovered ${recoveries} times`];
-  if (isInterrupted !== (recoveries === recoveriesMax)) return [`${requestId} was recovered ${recoveries} times and is ${standing}`];
-  if (wish.isPoison && !isInterrupted && !wasCancelled) return [`${requestId} is never answered and is ${standing}`];
+  if (isInterrupted !== (recoveries === recoveriesMax))
+    return [`${requestId} was recovered ${recoveries} times and is ${standing}`];
+  if (wish.isPoison && !isInterrupted && !isCancelled) return [`${requestId} is never answered and is ${standing}`];
   return [];
 }
 
@@ -102,7 +112,7 @@ export function recoveryTimes({ calls }: Pick<History, 'calls'>): readonly numbe
 
 /** How many events there are of each kind, for the report. */
 export function countSeen(seen: readonly Seen[]): Readonly<Record<Seen['kind'], number>> {
-  const counts = { accepted: 0, refused: 0, unanswered: 0, read: 0, cancelled: 0, missing: 0 };
+  const counts = { accepted: 0, refused: 0, unanswered: 0, read: 0, cancelling: 0, cancelled: 0, missing: 0 };
   for (const { kind } of seen) counts[kind] += 1;
   return counts;
 }

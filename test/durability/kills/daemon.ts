@@ -4,15 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MAIN } from '../../daemon/daemon-process.ts';
 
-export interface DaemonPlan {
-  readonly folder: string;
-  readonly upstream: string;
-  /** What Node runs: the sources, unless there is a build. */
-  readonly main?: string;
-}
-
 /** Patient with its provider, so that a second call means that somebody died. */
-export function writeDaemonConfig({ folder, upstream }: DaemonPlan): { readonly config: string; readonly store: string } {
+export function writeDaemonConfig(
+  folder: string,
+  upstream: string,
+): { readonly config: string; readonly store: string } {
   const config = join(folder, 'switchgear.yaml');
   const store = join(folder, 'store.db');
   const timeouts = { connectMs: 600_000, firstTokenMs: 3_600_000, stallMs: 3_600_000, unstreamedMs: 3_600_000 };
@@ -29,16 +25,25 @@ export function writeDaemonConfig({ folder, upstream }: DaemonPlan): { readonly 
   return { config, store };
 }
 
-export class Daemon {
+/** Starts it over that config. */
+export function startDaemon(config: string, folder: string, main = MAIN): Life {
+  return new Life([main, 'serve', '--config', config, '--port', '0'], folder);
+}
+
+/** A process of Node that says where it listens. */
+export class Life {
   readonly #child: ChildProcess;
   readonly #exited: Promise<number | null>;
   /** Where it listens; undefined when it ended before. */
   readonly url: Promise<string | undefined>;
   #output = '';
 
-  constructor(config: string, main = MAIN) {
-    const words = ['--no-warnings', main, 'serve', '--config', config, '--port', '0'];
-    this.#child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  /** `folder` is where what Node has compiled is kept for the next life, once one has ended well. */
+  constructor(words: readonly string[], folder: string) {
+    this.#child = spawn(process.execPath, ['--no-warnings', ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'] ?? '', NODE_COMPILE_CACHE: join(folder, 'compiled') },
+    });
     this.#exited = new Promise((resolve) => this.#child.on('close', resolve));
     const listening = Promise.withResolvers<string | undefined>();
     const hear = (chunk: Buffer) => {
@@ -55,6 +60,11 @@ export class Daemon {
 
   get output(): string {
     return this.#output;
+  }
+
+  /** Resolves with the exit code; null after a kill. */
+  get exited(): Promise<number | null> {
+    return this.#exited;
   }
 
   /** Resolves with the exit code; null after a kill. */

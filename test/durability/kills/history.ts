@@ -23,6 +23,8 @@ export type Seen =
   /** The daemon died before it answered: either may be true. */
   | { readonly kind: 'unanswered'; readonly tag: string }
   | { readonly kind: 'read'; readonly requestId: string; readonly standing: Standing }
+  /** Sent, whatever came of it. */
+  | { readonly kind: 'cancelling'; readonly requestId: string }
   | { readonly kind: 'cancelled'; readonly requestId: string }
   /** An id that had been accepted was not known. */
   | { readonly kind: 'missing'; readonly requestId: string; readonly code: string };

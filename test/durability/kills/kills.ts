@@ -4,6 +4,8 @@
  *   npm run durability:kills                             1,000 kills over 10 stores
  *   npm run durability:kills -- --kills 100 --runs 1 --seed b
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkHistory, countSeen, recoveryTimes } from './check-history.ts';
 import { type KillReport, runKills } from './run-kills.ts';
@@ -17,6 +19,8 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '1000' },
     runs: { type: 'string', default: '10' },
     seed: { type: 'string', default: 'a' },
+    /** A folder for everything that was seen. */
+    keep: { type: 'string' },
     /** Another file for Node to run instead of the sources. */
     main: { type: 'string' },
   },
@@ -37,6 +41,8 @@ async function killMany(kills: number, runs: number): Promise<number> {
       restMs: REST_MS,
       ...(values.main !== undefined && { main: values.main }),
     });
+    if (values.keep !== undefined)
+      writeFileSync(join(values.keep, `${seed}.json`), JSON.stringify(report, undefined, 1));
     total.kills += count;
     total.requests += report.rows.length;
     total.calls += report.calls.length;

@@ -6,7 +6,8 @@ import type { StoredRow } from './history.ts';
 export function readRows(path: string): readonly StoredRow[] {
   const database = new DatabaseSync(path);
   const verdict = database.prepare('PRAGMA integrity_check').get();
-  if (verdict?.['integrity_check'] !== 'ok') throw new Error(`expected an intact file, got: ${JSON.stringify(verdict)}`);
+  if (verdict?.['integrity_check'] !== 'ok')
+    throw new Error(`expected an intact file, got: ${JSON.stringify(verdict)}`);
   const rows = database
     .prepare(
       `SELECT id, status, recoveries, body, settlement, (SELECT count(*) FROM settlements WHERE seq = requests.seq) AS settlements

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Dice } from '../../simulation/dice.ts';
 import { Callers } from './caller.ts';
-import { Daemon, writeDaemonConfig } from './daemon.ts';
+import { type Life, startDaemon, writeDaemonConfig } from './daemon.ts';
 import type { History } from './history.ts';
 import { readRows } from './rows.ts';
 import { Upstream } from './upstream.ts';
@@ -29,8 +29,12 @@ export interface KillReport extends History {
   readonly listening: number;
   /** What daemons said that should not have been said. */
   readonly complaints: readonly string[];
+  /** What each life has logged. */
+  readonly logs: readonly string[];
 }
 
+/** News and warnings, and that a write was not waited for because its request was cancelled meanwhile. */
+const ORDINARY = /"level":(?:30|40),|did not answer within/;
 /** Poison ends with its third process. */
 const LAST_KILLS = 3;
 
@@ -38,10 +42,11 @@ export async function runKills(plan: KillPlan): Promise<KillReport> {
   const folder = await mkdtemp(join(tmpdir(), 'switchgear-kills-'));
   const dice = new Dice(`kills/${plan.seed}`);
   await using upstream = new Upstream(dice.fork('upstream'));
-  const { config, store } = writeDaemonConfig({ folder, upstream: await upstream.listen() });
-  const lives = new Lives(config, upstream, plan.main);
+  const { config, store } = writeDaemonConfig(folder, await upstream.listen());
+  const lives = new Lives(() => startDaemon(config, folder, plan.main), upstream);
   const callers = new Callers(lives, dice.fork('callers'));
   try {
+    await lives.liveWell();
     const traffic = callers.live(plan.callers);
     for (let kill = 1; kill <= plan.kills; kill++) {
       await lives.liveUntilKilled(dice);
@@ -60,24 +65,24 @@ export async function runKills(plan: KillPlan): Promise<KillReport> {
   }
 }
 
-function pick({ wishes, seen }: Callers, { calls }: Upstream, { listening, complaints }: Lives) {
-  return { wishes, seen, calls, listening, complaints };
+function pick({ wishes, seen }: Callers, { calls }: Upstream, { listening, complaints, logs }: Lives) {
+  return { wishes, seen, calls, listening, complaints, logs };
 }
 
 class Lives {
   readonly complaints: string[] = [];
+  readonly logs: string[] = [];
   listening = 0;
-  readonly #config: string;
+  readonly #startDaemon: () => Life;
   readonly #upstream: Upstream;
-  readonly #main: string | undefined;
   #life = 0;
-  #daemon: Daemon | undefined;
+  #daemon: Life | undefined;
+  #isListening = false;
   #url = Promise.withResolvers<string | undefined>();
 
-  constructor(config: string, upstream: Upstream, main: string | undefined) {
-    this.#config = config;
+  constructor(start: () => Life, upstream: Upstream) {
+    this.#startDaemon = start;
     this.#upstream = upstream;
-    this.#main = main;
   }
 
   /** Where the living daemon listens; between two lives whoever asks waits. */
@@ -90,7 +95,17 @@ class Lives {
     if ((await daemon.url) === undefined) throw new Error(`expected the daemon to listen, got: ${daemon.output}`);
   }
 
-  /** A third of the lives end before they listen, and there may be several of these in a row. */
+  /** Ends before it is used, so that what Node has compiled is kept: the next lives start as fast as they can. */
+  async liveWell(): Promise<void> {
+    const daemon = this.#begin();
+    await daemon.url;
+    const code = await daemon.end('SIGTERM');
+    this.logs.push(daemon.output);
+    if (code !== 0) this.complaints.push(`the first daemon ended with ${code}: ${daemon.output}`);
+    this.#forget();
+  }
+
+  /** Every third life or so ends before it listens, and there may be several of these in a row. */
   async liveUntilKilled(dice: Dice): Promise<void> {
     const daemon = this.#begin();
     if (dice.chance(0.2)) await Promise.race([sleep(dice.integer(0, 300)), daemon.url]);
@@ -113,6 +128,7 @@ class Lives {
   /** As it ends in ordinary times. */
   async end(): Promise<void> {
     const code = await this.#daemon?.end('SIGTERM');
+    this.logs.push(this.#daemon?.output ?? '');
     if (code !== 0) this.complaints.push(`the last daemon ended with ${code}: ${this.#daemon?.output}`);
     this.#url.resolve(undefined);
   }
@@ -122,24 +138,32 @@ class Lives {
     this.#url.resolve(undefined);
   }
 
-  #begin(): Daemon {
+  #begin(): Life {
     this.#upstream.beginLife(++this.#life);
-    const daemon = new Daemon(this.#config, this.#main);
+    const daemon = this.#startDaemon();
     this.#daemon = daemon;
-    const waiting = this.#url;
     // It never rejects.
     void daemon.url.then((url) => {
       if (url === undefined) return;
       this.listening += 1;
-      waiting.resolve(url);
+      this.#isListening = true;
+      this.#url.resolve(url);
     });
     return daemon;
   }
 
-  async #kill(daemon: Daemon): Promise<void> {
+  async #kill(daemon: Life): Promise<void> {
     const code = await daemon.end('SIGKILL');
-    const said = daemon.output.split('\n').filter((line) => line !== '' && !/"level":30,/.test(line));
-    if (code !== null || said.length > 0) this.complaints.push(`life ${this.#life} ended with ${code}: ${said.join('\n')}`);
-    this.#url = Promise.withResolvers();
+    this.logs.push(daemon.output);
+    const said = daemon.output.split('\n').filter((line) => line !== '' && !ORDINARY.test(line));
+    if (code !== null || said.length > 0)
+      this.complaints.push(`life ${this.#life} ended with ${code}: ${said.join('\n')}`);
+    this.#forget();
+  }
+
+  /** Whoever waits for a daemon that never listened waits for the next one. */
+  #forget(): void {
+    if (this.#isListening) this.#url = Promise.withResolvers();
+    this.#isListening = false;
   }
 }

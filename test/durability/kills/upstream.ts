@@ -37,7 +37,6 @@ export class Upstream implements AsyncDisposable {
     this.#startedAtMs = performance.now();
   }
 
-  /** How many different requests it was asked for in this life that it had been asked for before. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -47,7 +46,8 @@ export class Upstream implements AsyncDisposable {
     const life = this.#life;
     try {
       const body = await text(request);
-      if (!request.url?.endsWith('/chat/completions')) return void response.writeHead(200, JSON_TYPE).end('{"object":"list","data":[]}');
+      if (!request.url?.endsWith('/chat/completions'))
+        return void response.writeHead(200, JSON_TYPE).end('{"object":"list","data":[]}');
       const [, tag = '', poison] = /<([^>]+)>( poison)?/.exec(body) ?? [];
       this.calls.push({ tag, life, afterMs: performance.now() - this.#startedAtMs });
       if (poison !== undefined) return;
