@@ -68,7 +68,7 @@ async function measure({ subject, disk, callers, requests }: Row): Promise<Figur
   const preload = disk === 'slow disk' && slow !== undefined ? { LD_PRELOAD: slow } : {};
   if (!subject.startsWith('BullMQ')) return run({ subject, callers, requests }, preload);
   await using server = await startRedis(subject === 'BullMQ, always' ? 'always' : 'everysec');
-  return run({ subject, callers, requests, port: server.port }, preload);
+  return await run({ subject, callers, requests, port: server.port }, preload);
 }
 
 async function run(task: Task, env: Readonly<Record<string, string>>): Promise<Figures> {

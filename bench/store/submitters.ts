@@ -47,7 +47,7 @@ function createStoreSubmitter(storage: Storage): Submitter {
   };
 }
 
-function createRecord(number: number): RequestRecord {
+export function createRecord(number: number): RequestRecord {
   return {
     requestId: `req_${String(number).padStart(21, '0')}`,
     tenant: 'default',

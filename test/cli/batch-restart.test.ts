@@ -1,6 +1,7 @@
 /** A daemon that ends and is started again while a batch of it runs: kept in a file, nothing is lost; in memory, it says so. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import OpenAI from 'openai';
 import { describe, expect, test } from 'vitest';
 import { runCommandLine } from '../../src/cli/program.ts';
 import { startDaemon, writeConfig } from '../daemon/daemon-process.ts';
@@ -52,6 +53,13 @@ describe('a daemon that is started again', () => {
     await using third = await startDaemon(folder.file, ['--port', port]);
     expect([await watching, shell.err()]).toEqual([0, '']);
     expect(await idsOf(output)).toEqual(Array.from({ length: LINES }, (_, index) => `line-${index}`));
+    const openai = new OpenAI({ baseURL: `${third.url}/v1`, apiKey: 'unused' });
+    const [batch] = (await openai.batches.list()).data;
+    expect(batch).toMatchObject({ status: 'completed', request_counts: { total: LINES, completed: LINES, failed: 0 } });
+    const content = await (await openai.files.content(batch?.output_file_id ?? '')).text();
+    expect(content).toBe(await readFile(output, 'utf8'));
+    const input = await (await openai.files.content(batch?.input_file_id ?? '')).text();
+    expect(input).toBe(inputOf(LINES));
     const status = await run(['batch', 'run', file, '--url', third.url]);
     expect(status.code).toBe(0);
     expect(status.err).toContain('made from this file before');

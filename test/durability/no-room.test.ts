@@ -71,7 +71,7 @@ async function untilEnded(url: string, requestId: string): Promise<Answer> {
 }
 
 /** A daemon that finds no room, refuses what it cannot keep, and goes on by itself when there is room. */
-async function liveThrough(disk: SmallDisk, reason: RegExp): Promise<void> {
+async function expectToLiveThrough(disk: SmallDisk, reason: RegExp): Promise<void> {
   await using daemon = await startOn(disk);
   const { url } = daemon;
   const pid = daemon.process.pid ?? 0;
@@ -107,7 +107,7 @@ function canMount(): boolean {
 describe.runIf(canMount())('a full disk', () => {
   test('refuses submissions in words and lets what is running end when there is room again', PATIENCE, async () => {
     using disk = mountSmallDisk(4);
-    await liveThrough(disk, /is full; free some space/);
+    await expectToLiveThrough(disk, /is full; free some space/);
   });
 
   test('has everything that was acknowledged before, and can be read meanwhile', PATIENCE, async () => {
@@ -148,6 +148,6 @@ describe.runIf(canMount())('a full disk', () => {
 describe('a disk that fails', () => {
   test('refuses submissions in words and lets what is running end when it works again', PATIENCE, async () => {
     using disk = limitFiles();
-    await liveThrough(disk, /fails \(disk I\/O error\); look at the system's log/);
+    await expectToLiveThrough(disk, /fails \(disk I\/O error\); look at the system's log/);
   });
 });

@@ -93,7 +93,7 @@ async function cutAt(moments: ReadonlySet<number>, { lives, disk, dice, isLying 
     const began = model.steps;
     for (const step of steps) {
       model.apply(step, began);
-      if (step.kind === 'said') for (const [mark] of step.text.matchAll(MARKS)) said.add(mark);
+      for (const mark of marksIn(step)) said.add(mark);
       if (isOf(step, join(disk, STORE)) && !isOf(before, join(disk, STORE))) checkpoints += 1;
       if (step.kind === 'write') before = step;
       if (step.kind === 'failed-sync') failedSyncs += 1;
@@ -105,6 +105,10 @@ async function cutAt(moments: ReadonlySet<number>, { lives, disk, dice, isLying 
     }
   }
   return { points, steps: model.steps, checkpoints, failedSyncs, promises, broken };
+}
+
+function marksIn(step: Step): readonly string[] {
+  return step.kind === 'said' ? [...step.text.matchAll(MARKS)].map(([mark]) => mark) : [];
 }
 
 function isOf(step: Step | undefined, path: string): boolean {

@@ -31,17 +31,21 @@ export function checkSyncedBeforeSaid({ steps, wal, marks }: SyncCheck): SyncVer
   const broken: string[] = [];
   for (const [index, step] of steps.entries()) {
     if (step.kind === 'write' && step.path === wal) writes.add(index, step, marks);
-    else if (step.kind === 'sync' && step.path === wal) writes.sync(step.begun);
-    else if (step.kind === 'said')
-      for (const [mark] of step.text.matchAll(marks)) {
-        if (said.has(mark)) continue;
-        said.add(mark);
-        const problem = writes.problemOf(mark);
-        if (problem === undefined) kept.push(mark);
-        else broken.push(`${mark} was said and ${problem}`);
-      }
+    if (step.kind === 'sync' && step.path === wal) writes.sync(step.begun);
+    for (const mark of newMarksIn(step, marks, said)) {
+      said.add(mark);
+      const problem = writes.problemOf(mark);
+      if (problem === undefined) kept.push(mark);
+      else broken.push(`${mark} was said and ${problem}`);
+    }
   }
   return { kept, broken };
+}
+
+/** What is said again was on the disk the first time, or was not. */
+function newMarksIn(step: Step, marks: RegExp, said: ReadonlySet<string>): ReadonlySet<string> {
+  if (step.kind !== 'said') return new Set();
+  return new Set([...step.text.matchAll(marks)].map(([mark]) => mark).filter((mark) => !said.has(mark)));
 }
 
 class WalWrites {

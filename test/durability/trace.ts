@@ -93,7 +93,7 @@ export function startTrace(words: readonly string[], { folder, failing }: TraceO
 }
 
 /** @throws {Error} for a call that changes a file in a way that is not understood */
-export async function parseTrace(lines: AsyncIterable<string>): Promise<readonly Step[]> {
+async function parseTrace(lines: AsyncIterable<string>): Promise<readonly Step[]> {
   const steps: Step[] = [];
   const unfinished = new Map<string, { readonly text: string; readonly begun: number }>();
   for await (const line of lines) {

@@ -226,7 +226,6 @@ describe('admin acts', () => {
 
 test.each([
   ['POST', '/v1/responses'],
-  ['POST', '/v1/batches'],
   ['GET', '/metrics'],
   ['GET', '/'],
   ['GET', '/v1/chat/completions'],

@@ -36,9 +36,6 @@ export class BreakerWatch {
     this.#chronicle = chronicle;
   }
 
-  /** When it last changed, monotonic ms. */
-  changedAtMs = 0;
-
   get state(): BreakerModel['state'] {
     return this.#model.state;
   }
@@ -54,10 +51,7 @@ export class BreakerWatch {
     const openings = this.#model.openings;
     this.#live(event);
     const after = this.#model.state;
-    if (after !== before || this.#model.openings !== openings) {
-      this.#untold.push(after);
-      this.changedAtMs = this.#clock.nowMs();
-    }
+    if (after !== before || this.#model.openings !== openings) this.#untold.push(after);
     if (after === 'closed') this.#isForcedUsed = false;
   }
 
@@ -103,7 +97,6 @@ export class BreakerWatch {
       () => `opening ${openings} lasts ${openMs} ms`,
     );
     this.#model.openUntilMs = this.#clock.nowMs() + openMs;
-    this.changedAtMs = this.#clock.nowMs();
   }
 
   halfOpened(): void {

@@ -3,23 +3,21 @@
  * key, poll what they submitted, and check what they get. Whatever is not a `SwitchgearError` is a bug.
  */
 import { SwitchgearError } from '../../src/contract/errors.ts';
-import type { CompletionRequest, Priority, RequestOptions } from '../../src/contract/request.ts';
+import type { Priority } from '../../src/contract/request.ts';
 import type { CompletionResponse } from '../../src/contract/response.ts';
-import type { RequestResult, Service } from '../../src/contract/service.ts';
+import type { Service } from '../../src/contract/service.ts';
 import { sleep } from '../../src/runtime/sleep.ts';
 import type { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import type { Chronicle } from './chronicle.ts';
 import type { Dice } from './dice.ts';
+import { endTicket, judgeAnswer, noteFailure, stackOf } from './judge-answers.ts';
 import type { TrafficPlan } from './plan.ts';
+import { keyedRequest, keyOf, Keys, modelOf, optionsOf, requestOf } from './requests.ts';
 import type { StoreWatch } from './store-watch.ts';
+import { Submissions } from './submissions.ts';
 import type { Ticket, Tickets } from './tickets.ts';
-import { ANSWER, INPUT_TOKENS, TOKENS_PER_PART } from './upstream.ts';
 
 const ROUNDING_MS = 1;
-/** Keys that may be used again. */
-const KEYS_KEPT = 50;
-/** Ends that may be asked for again. */
-const TOLD_KEPT = 100;
 /** How likely somebody who comes also asks for an end that was told before. */
 const RECALL_LIKELIHOOD = 0.3;
 
@@ -38,47 +36,15 @@ export interface CallersDeps {
   readonly providers: readonly string[];
 }
 
-/** An idempotency key, and what it stands for. */
-interface KeyUse {
-  readonly key: string;
-  readonly content: string;
-  readonly model: string;
-  readonly tenant: string | undefined;
-  requestId?: string;
-}
-
-/** A submitted request that was acknowledged. */
-interface Acknowledged {
-  readonly requestId: string;
-  readonly ticket: Ticket;
-}
-
-/** An end that was told, word by word. */
-interface Told {
-  readonly requestId: string;
-  readonly end: string;
-  /** The process that told it. */
-  readonly by: Service | undefined;
-}
-
 export class Callers {
   readonly #deps: CallersDeps;
-  readonly #keys: KeyUse[] = [];
-  /** Not known to have ended yet. */
-  readonly #acknowledged = new Map<string, Acknowledged>();
-  /** The ends that were told lately: every process tells them alike. */
-  readonly #told: Told[] = [];
-  #keySequence = 0;
-  /** From now on nobody asks for anything. */
-  isOver = false;
+  readonly submissions: Submissions;
+  readonly #keys: Keys;
 
   constructor(deps: CallersDeps) {
     this.#deps = deps;
-  }
-
-  /** Submitted, acknowledged, and not seen ended. */
-  get unsettled(): number {
-    return this.#acknowledged.size;
+    this.submissions = new Submissions(deps);
+    this.#keys = new Keys(deps);
   }
 
   /** One program asks once. Never rejects; while no process runs nobody answers. */
@@ -88,7 +54,7 @@ export class Callers {
       chronicle.count('nobody answers');
       return;
     }
-    if (watch !== undefined && dice.chance(RECALL_LIKELIHOOD)) void this.#recall();
+    if (watch !== undefined && dice.chance(RECALL_LIKELIHOOD)) void this.submissions.recall();
     const mode = dice.weighted(traffic.modes);
     chronicle.count(`mode: ${mode}`);
     const act = { sync: this.#ask, stream: this.#stream, async: this.#submit, embedding: this.#embed }[mode];
@@ -120,7 +86,7 @@ export class Callers {
     for (const ticket of [...this.#deps.tickets.list()]) {
       // Another process counts its attempts anew.
       ticket.calls.length = 0;
-      if (ticket.mode !== 'async' && !ticket.hasKey) this.#end(ticket);
+      if (ticket.mode !== 'async' && !ticket.hasKey) endTicket(this.#deps, ticket);
     }
   }
 
@@ -129,11 +95,6 @@ export class Callers {
     const service = this.#deps.service();
     if (service === undefined) throw new TypeError('expected a process to run');
     return service;
-  }
-
-  /** Everything that was acknowledged must end. */
-  async collect(): Promise<void> {
-    for (const { requestId, ticket } of [...this.#acknowledged.values()]) await this.#readResult(requestId, ticket, 0);
   }
 
   #ticket(mode: Ticket['mode']): Ticket {
@@ -161,7 +122,7 @@ export class Callers {
       await this.#outcome(this.#service.completion(requestOf(ticket), options), ticket);
       return;
     }
-    const use = this.#key(ticket);
+    const use = this.#keys.draw(ticket);
     // Whoever comes back with a key is answered by another request's work, and leaving does not stop it.
     await this.#keyed(ticket, this.#service.completion(keyedRequest(use), { ...options, ...keyOf(use) }));
   };
@@ -210,7 +171,7 @@ export class Callers {
     // A slow reader ends later than its request.
     const response = await this.#settled(read(), ticket, () => undefined, isSlow);
     if (response === undefined || response === 'failed') return;
-    this.#judgeAnswer(response, ticket);
+    judgeAnswer(this.#deps, response, ticket);
     chronicle.expect(
       response.text === text,
       'parts and response are the same answer',
@@ -221,7 +182,7 @@ export class Callers {
 
   readonly #submit = async (ticket: Ticket): Promise<void> => {
     const { chronicle, watch } = this.#deps;
-    const use = ticket.hasKey ? this.#key(ticket) : undefined;
+    const use = ticket.hasKey ? this.#keys.draw(ticket) : undefined;
     const request = use === undefined ? requestOf(ticket) : keyedRequest(use);
     const options = { ...optionsOf(ticket), ...(use && keyOf(use)) };
     let requestId: string;
@@ -231,112 +192,19 @@ export class Callers {
       // Another request may be known by this prompt's record, so only what has no key is surely over; and what a durable
       // store could not answer for may be in it.
       const isUnsure = watch !== undefined && error instanceof SwitchgearError && error.code === 'store-unavailable';
-      if (use === undefined && !isUnsure) this.#end(ticket);
-      this.#noteFailure(error, ticket);
+      if (use === undefined && !isUnsure) endTicket(this.#deps, ticket);
+      noteFailure(this.#deps, error, ticket);
       return;
     }
     chronicle.note(`${ticket.prompt} is acknowledged as ${requestId}`);
     watch?.acknowledged(requestId);
-    if (use !== undefined) this.#noteKey(use, requestId);
-    this.#acknowledged.set(requestId, { requestId, ticket });
-    await this.#follow(requestId, ticket);
+    if (use !== undefined) this.#keys.note(use, requestId);
+    await this.submissions.follow(requestId, ticket);
   };
-
-  async #follow(requestId: string, ticket: Ticket): Promise<void> {
-    const { dice, clock, traffic } = this.#deps;
-    await sleep(clock, dice.logUniform(1, 120_000));
-    if (dice.chance(traffic.cancelling)) await this.#cancel(requestId, ticket);
-    for (let polls = 0; polls < 3 && this.#acknowledged.has(requestId) && !this.isOver; polls++) {
-      await this.#readResult(requestId, ticket, dice.pick([0, 1_000, 60_000]));
-      await sleep(clock, dice.logUniform(100, 300_000));
-    }
-  }
-
-  async #cancel(requestId: string, ticket: Ticket): Promise<void> {
-    const { chronicle, clock } = this.#deps;
-    const cancelled = await this.#deps
-      .service()
-      ?.cancel(requestId)
-      .catch((error: unknown) => {
-        this.#noteFailure(error, ticket);
-        return undefined;
-      });
-    if (cancelled === undefined) return;
-    chronicle.count(`cancel: ${cancelled}`);
-    if (!cancelled) return;
-    if (!ticket.hasKey) ticket.goneAtMs ??= clock.nowMs();
-    const result = await this.#readResult(requestId, ticket, 0);
-    chronicle.expect(
-      result === undefined || result.status === 'cancelled',
-      'promise 12: what was cancelled is cancelled',
-      () => `${requestId} is ${result?.status}`,
-    );
-  }
-
-  /** Reads again when it has ended: an end does not change. */
-  async #readResult(requestId: string, ticket: Ticket, waitMs: number): Promise<RequestResult | undefined> {
-    const { chronicle, clock } = this.#deps;
-    const result = await this.#read(requestId, ticket, waitMs);
-    if (result === undefined || result.status === 'queued' || result.status === 'running') return result;
-    if (!this.#acknowledged.delete(requestId)) return result;
-    chronicle.note(`${requestId} ${result.status}`);
-    if (result.status === 'succeeded') this.#judgeAnswer(result.response, ticket);
-    else if ('error' in result) this.#noteFailure(result.error, ticket);
-    if (!ticket.hasKey) this.#end(ticket);
-    const told = { requestId, end: JSON.stringify(result), by: this.#deps.service() };
-    this.#told.push(told);
-    if (this.#told.length > TOLD_KEPT) this.#told.shift();
-    await sleep(clock, 10_000);
-    if (!this.isOver) await this.#compare(told, ticket);
-    return result;
-  }
-
-  /** Somebody asks once more for what was told, perhaps by an earlier process. */
-  async #recall(): Promise<void> {
-    const { dice, chronicle } = this.#deps;
-    if (this.#told.length === 0) return;
-    const told = dice.pick(this.#told);
-    if (told.by !== this.#deps.service()) chronicle.count('told again by another process');
-    await this.#compare(told, undefined);
-  }
-
-  async #compare({ requestId, end }: Told, ticket: Ticket | undefined): Promise<void> {
-    const again = await this.#read(requestId, ticket, 0);
-    this.#deps.chronicle.expect(
-      again === undefined || JSON.stringify(again) === end,
-      'promise 12: an end does not change',
-      () => `${requestId} was ${end} and is ${JSON.stringify(again)}`,
-    );
-  }
-
-  /** Undefined: nobody runs who could be asked, the store cannot be read, or the result has been kept for its time. */
-  async #read(requestId: string, ticket: Ticket | undefined, waitMs: number): Promise<RequestResult | undefined> {
-    const { chronicle } = this.#deps;
-    try {
-      return await this.#deps.service()?.getResult(requestId, { waitMs });
-    } catch (error) {
-      if (ticket !== undefined) this.#noteFailure(error, ticket);
-      const isGone = error instanceof SwitchgearError && this.#isGone(requestId, error.code);
-      chronicle.expect(
-        isGone || (error instanceof SwitchgearError && error.code === 'store-unavailable'),
-        'what was acknowledged can be read',
-        () => stackOf(error),
-      );
-      if (isGone) this.#acknowledged.delete(requestId);
-      return undefined;
-    }
-  }
-
-  /** Whether its time is over, and the code says so. */
-  #isGone(requestId: string, code: SwitchgearError['code']): boolean {
-    const { watch, clock } = this.#deps;
-    const readable = watch?.isReadable(requestId, clock.nowMs() + this.#deps.wallOffsetMs());
-    return code === (readable === 'expired' ? 'request-expired' : 'request-not-found') && readable !== 'found';
-  }
 
   async #outcome(asked: Promise<CompletionResponse>, ticket: Ticket): Promise<CompletionResponse | undefined> {
     const response = await this.#settled(asked, ticket, (answer) => {
-      this.#judgeAnswer(answer, ticket);
+      judgeAnswer(this.#deps, answer, ticket);
     });
     return response === 'failed' ? undefined : response;
   }
@@ -355,7 +223,7 @@ export class Callers {
       judge(response);
       return response;
     } catch (error) {
-      this.#noteFailure(error, ticket);
+      noteFailure(this.#deps, error, ticket);
       return 'failed';
     } finally {
       const tookMs = clock.nowMs() - ticket.submittedAtMs;
@@ -370,73 +238,16 @@ export class Callers {
         'promise 8: whoever leaves is let go at once',
         () => `${ticket.prompt} was held for ${clock.nowMs() - goneAtMs} ms`,
       );
-      this.#end(ticket);
+      endTicket(this.#deps, ticket);
     }
   }
 
   async #keyed(ticket: Ticket, asked: Promise<CompletionResponse>): Promise<void> {
     try {
-      this.#judgeAnswer(await asked, ticket);
+      judgeAnswer(this.#deps, await asked, ticket);
     } catch (error) {
-      this.#noteFailure(error, ticket);
+      noteFailure(this.#deps, error, ticket);
     }
-  }
-
-  #judgeAnswer(response: CompletionResponse, ticket: Ticket): void {
-    const { chronicle } = this.#deps;
-    const answer = ANSWER.exec(response.text)?.groups;
-    chronicle.expect(
-      answer !== undefined &&
-        answer['provider'] === response.provider &&
-        (ticket.hasKey || answer['prompt'] === ticket.prompt) &&
-        answer['body']?.trim().split(' ').length === Number(answer['parts']),
-      'an answer is whole, and the one that was asked for',
-      () => `${ticket.prompt} got from ${response.provider}: ${response.text}`,
-    );
-    const outputTokens = Number(answer?.['parts']) * TOKENS_PER_PART;
-    const { usage, cost } = response;
-    chronicle.expect(
-      usage.outputTokens === undefined
-        ? cost === undefined
-        : usage.outputTokens === outputTokens && cost?.usdNanos === INPUT_TOKENS * 1_000 + outputTokens * 2_000,
-      'an answer costs what its provider says was used',
-      () => `${ticket.prompt}: ${JSON.stringify({ usage, cost, outputTokens })}`,
-    );
-  }
-
-  #noteFailure(error: unknown, ticket: Ticket): void {
-    const { chronicle } = this.#deps;
-    if (!(error instanceof SwitchgearError)) throw error;
-    chronicle.count(`error: ${error.code}`);
-    chronicle.note(`${ticket.prompt} fails: ${error.code} (${error.attempts.length} attempts)`);
-    const isNews = ticket.mode !== 'async' && !ticket.hasKey;
-    if (error.code === 'providers-unavailable' && isNews) this.#judgeRetryAfter(error, ticket);
-  }
-
-  /** When all that could serve are open, the first of them to re-open says when to come back. */
-  #judgeRetryAfter(error: SwitchgearError, ticket: Ticket): void {
-    const { clock, chronicle, providers } = this.#deps;
-    const states = Object.entries(this.#deps.service()?.providerStates() ?? {}).filter(
-      ([name]) => providers.includes(name) && (ticket.pin === undefined || ticket.pin === name),
-    );
-    const areAllOpen = states.every(
-      ([, { breaker, credentials, isDown, isSuspended, quarantinedModels }]) =>
-        breaker.state === 'open' &&
-        !isDown &&
-        !isSuspended &&
-        quarantinedModels.length === 0 &&
-        credentials.every(({ state }) => state === 'usable'),
-    );
-    const isAnyTried = error.attempts.length > 0;
-    if (!areAllOpen || isAnyTried || states.length === 0) return;
-    const firstMs = Math.min(...states.map(([, { breaker }]) => (breaker.nextProbeAt ?? 0) - clock.wallMs()));
-    chronicle.count('retry-after judged');
-    chronicle.expect(
-      Math.abs((error.retryAfterMs ?? Number.NaN) - Math.max(1_000, firstMs)) <= 2,
-      'a Retry-After is true',
-      () =>
-        `${ticket.prompt} is told ${error.retryAfterMs} ms, the first breaker half-opens in ${firstMs} ms: ${error.message}`,
-    );
   }
 
   #mayLeave(ticket: Ticket): AbortController | undefined {
@@ -454,63 +265,4 @@ export class Callers {
     );
     return leaving;
   }
-
-  #key(ticket: Ticket): KeyUse {
-    const { dice } = this.#deps;
-    if (this.#keys.length > 0 && dice.chance(0.6)) return dice.pick(this.#keys);
-    const { prompt: content, tenant } = ticket;
-    const use = { key: `k${++this.#keySequence}`, content, model: modelOf(ticket), tenant };
-    this.#keys.push(use);
-    if (this.#keys.length > KEYS_KEPT) this.#keys.shift();
-    return use;
-  }
-
-  #noteKey(use: KeyUse, requestId: string): void {
-    const { watch, clock } = this.#deps;
-    const nowMs = clock.nowMs() + this.#deps.wallOffsetMs();
-    const isFree =
-      use.requestId === undefined || (watch !== undefined && watch.isReadable(use.requestId, nowMs) !== 'found');
-    this.#deps.chronicle.expect(
-      isFree || use.requestId === requestId,
-      'promise 15: one idempotency key, one request',
-      () => `${use.key} stands for ${use.requestId} and ${requestId}`,
-    );
-    use.requestId = requestId;
-  }
-
-  #end(ticket: Ticket): void {
-    ticket.goneAtMs ??= this.#deps.clock.nowMs();
-    this.#deps.tickets.forget(ticket);
-  }
-}
-
-function modelOf(ticket: Ticket): string {
-  return ticket.pin === undefined ? 'any' : `${ticket.pin}/m`;
-}
-
-function requestOf(ticket: Ticket): CompletionRequest {
-  return { model: modelOf(ticket), messages: [{ role: 'user', content: ticket.prompt }] };
-}
-
-function keyedRequest({ model, content }: KeyUse): CompletionRequest {
-  return { model, messages: [{ role: 'user', content }] };
-}
-
-function optionsOf(ticket: Ticket): RequestOptions {
-  const { priority, timeoutMs, tenant, isAtMostOnce } = ticket;
-  return {
-    priority,
-    timeoutMs,
-    ...(tenant !== undefined && { tenant }),
-    ...(isAtMostOnce && { recovery: 'atMostOnce' as const }),
-  };
-}
-
-/** A key means what its first user meant by it, for that tenant. */
-function keyOf({ key, tenant }: KeyUse): RequestOptions {
-  return { idempotencyKey: key, ...(tenant !== undefined && { tenant }) };
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

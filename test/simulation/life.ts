@@ -113,7 +113,7 @@ export class Life {
   /** A process that was not told what the last one knew of its providers begins with none of it. */
   #restore({ states }: StoreWatch, isHeard: boolean): void {
     const { upstreams, breakers, clock, chronicle } = this.#world;
-    if (!isHeard) for (const upstream of upstreams) upstream.processStarts(undefined);
+    if (!isHeard) for (const upstream of upstreams) upstream.side.processStarts(undefined);
     if (!isHeard) return;
     for (const [name, breaker] of breakers) {
       const saved = readBreaker(states.get(name), this.wallOffsetMs + clock.nowMs());

@@ -9,7 +9,6 @@ import { Life } from './life.ts';
 import type { DeathPoint } from './mortal-host.ts';
 import { observe } from './observe.ts';
 import type { DurabilityPlan } from './plan.ts';
-import { readBreaker } from './saved-breaker.ts';
 import type { World } from './world.ts';
 
 const OPERATIONS_MAX = 500;
@@ -187,35 +186,16 @@ export class Mortality {
     const { watch, illness, clock, upstreams, story, callers } = world;
     const nowMs = clock.nowMs();
     const sinceMs = illness.wellSinceMs <= nowMs ? nowMs : Number.NEGATIVE_INFINITY;
-    this.#checkSaved(life, sinceMs);
     this.#clearTimers();
     world.life = undefined;
     this.#lastOffsetMs = life.wallOffsetMs;
-    for (const upstream of upstreams) upstream.processEnded((toldAtMs) => toldAtMs < sinceMs);
+    for (const upstream of upstreams) {
+      upstream.processEnded();
+      upstream.side.processEnded((toldAtMs) => toldAtMs < sinceMs);
+    }
     callers.processEnded();
     const isStored = (requestId: string) => (watch?.find(requestId)?.status ?? 'ended') !== 'ended';
     for (const requestId of story.processEnded(isStored, sinceMs)) watch?.ledger.excuse(requestId);
-  }
-
-  /** What keeps callers away from a provider is saved in the turn in which it changes. */
-  #checkSaved(life: Life, sinceMs: number): void {
-    const { watch, breakers, chronicle, clock } = this.#world;
-    const { service } = life;
-    // What was saved by another clock says another moment, until it changes.
-    if (watch === undefined || service === undefined || !Number.isFinite(sinceMs) || this.#isClockMoved) return;
-    for (const [name, breaker] of breakers) {
-      const saved = readBreaker(watch.states.get(name), life.wallOffsetMs + clock.nowMs());
-      chronicle.expect(
-        breaker.changedAtMs >= sinceMs || breaker.isAsSaved(saved),
-        'a breaker outlives its process as it was',
-        () => `${name} is ${breaker.describe()}, and saved is ${JSON.stringify(saved)}`,
-      );
-    }
-  }
-
-  get #isClockMoved(): boolean {
-    const { durability, disturbances } = this.#world.plan;
-    return durability?.clockMoves === true || disturbances.wallJumpEveryMs !== undefined;
   }
 
   #pauseMs(): number {
@@ -247,7 +227,7 @@ export class Mortality {
     const movedMs = life.wallOffsetMs - this.#lastOffsetMs;
     // Wall clocks tell whole milliseconds.
     const forwardMs = movedMs > 1 ? movedMs : 0;
-    for (const upstream of this.#world.upstreams) upstream.processStarts(forwardMs);
+    for (const upstream of this.#world.upstreams) upstream.side.processStarts(forwardMs);
   }
 
   /** What waits in the store comes back with what was tried. */

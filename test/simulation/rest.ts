@@ -31,14 +31,14 @@ export async function comeToRest(world: World, mortality: Mortality): Promise<vo
   const isBusy = () => service.queueStatus().open + service.queueStatus().parked > 0;
   while (world.isClean && isBusy() && clock.nowMs() < untilMs) await advance(world, clock.nowMs() + 60_000);
   if (!world.isClean) return;
-  await clock.waitFor(callers.collect());
+  await clock.waitFor(callers.submissions.collect());
   chronicle.expect(
-    callers.unsettled === 0,
+    callers.submissions.unsettled === 0,
     'promise 12: everything acknowledged ends',
-    () => `${callers.unsettled} do not`,
+    () => `${callers.submissions.unsettled} do not`,
   );
   chronicle.expect(story.openCount === 0, 'every request ends', () => `${story.openCount} do not`);
-  callers.isOver = true;
+  callers.submissions.isOver = true;
   checkStore(world);
   await audit(world, service);
   checkRest(world, service);

@@ -1,5 +1,6 @@
 /** Time goes on in a world, one timer after the other, and after every step its promises are looked at. */
 import type { Service } from '../../src/contract/service.ts';
+import { readBreaker } from './saved-breaker.ts';
 import type { World } from './world.ts';
 
 /** Steps between two looks at providers that nothing happened to. */
@@ -26,8 +27,24 @@ function check(world: World): void {
     // What it is told while it is down or suspended waits for it.
     if (state === undefined || state.isSuspended || isDead(service, name)) continue;
     world.breakers.get(name)?.check(state.breaker.state);
+    checkSaved(world, name);
   }
   touched.clear();
+}
+
+/** What keeps callers away from a provider is saved in the turn in which it changes. */
+function checkSaved({ watch, life, illness, clock, breakers, chronicle, plan }: World, name: string): void {
+  const { durability, disturbances } = plan;
+  // What was saved by another clock says another moment, until it changes.
+  const isClockMoved = durability?.clockMoves === true || disturbances.wallJumpEveryMs !== undefined;
+  if (watch === undefined || life === undefined || isClockMoved || illness.wellSinceMs > clock.nowMs()) return;
+  const saved = readBreaker(watch.states.get(name), life.wallOffsetMs + clock.nowMs());
+  const breaker = breakers.get(name);
+  chronicle.expect(
+    breaker?.isAsSaved(saved) !== false,
+    'a breaker is saved in the turn in which it changes',
+    () => `${name} is ${breaker?.describe()}, and saved is ${JSON.stringify(saved)}`,
+  );
 }
 
 function isDead(service: Service, name: string): boolean {

@@ -9,6 +9,7 @@ import type { OperationName, Operations } from '../../src/stores/sqlite/operatio
 import type { StoredRecord } from '../../src/stores/sqlite/stored-record.ts';
 import type { Chronicle } from './chronicle.ts';
 import { LedgerWatch } from './ledger-watch.ts';
+import { clearRecord, createRecord, isSame, keyOf, type WatchedRecord } from './watched-record.ts';
 
 const ACKNOWLEDGED = 'promise 11: what was acknowledged is stored';
 const ONE_END = 'promise 12: an end is written once and does not change';
@@ -16,34 +17,6 @@ const FENCE = 'promise 13: nobody writes with an old claim';
 const RECOVERY = 'promise 14: what was running or queued is so again after a crash';
 const ONE_KEY = 'promise 15: one idempotency key, one request';
 const CRASHES_MAX = 3;
-
-export interface WatchedRecord {
-  readonly requestId: string;
-  readonly tenant: string;
-  readonly key: string | null;
-  readonly recovery: string;
-  /** Which process it was submitted to. */
-  readonly insertedBy: number;
-  status: 'queued' | 'running' | 'ended';
-  /** Which process has it in memory; 0: none, it is parked. */
-  owner: number;
-  fence: number;
-  /** How many processes died while it was running. */
-  crashes: number;
-  /** Whom it was recorded to be sent to, until that attempt was recorded to have ended. */
-  begun: string | undefined;
-  /** Whether that has happened. */
-  isSent: boolean;
-  /** Attempts that have ended. */
-  attempts: number;
-  /** Its settlement, as it was written. */
-  end: string | undefined;
-  /** Steady wall clock. */
-  endedAt: number;
-  /** Whether its result, and then its id, have been cleared away: a clock that is set back brings neither back. */
-  cleared: 'nothing' | 'result' | 'all';
-  isAcknowledged: boolean;
-}
 
 interface Told {
   /** Which process asked. */
@@ -222,7 +195,7 @@ export class StoreWatch {
       this.#end(record, settlement, nowMs);
     },
     sweep: ({ nowMs }) => {
-      for (const record of this.#records.values()) this.#clear(record, nowMs);
+      for (const record of this.#records.values()) clearRecord(record, nowMs, this.#ttlMs);
     },
     recover: ({ life, nowMs }, recovered) => {
       this.#recover(life, nowMs, recovered);
@@ -237,14 +210,9 @@ export class StoreWatch {
 
   #insert(stored: StoredRecord, insertedBy: number, place: 'memory' | 'store'): void {
     const owner = place === 'memory' ? insertedBy : 0;
-    const { requestId, tenant, idempotencyKey: key, recovery } = stored;
-    const record: WatchedRecord = {
-      ...{ requestId, tenant, key, recovery, insertedBy, owner },
-      ...{ status: 'queued', fence: owner === 0 ? 0 : 1, crashes: 0, attempts: 0 },
-      ...{ begun: undefined, isSent: false, end: undefined, endedAt: 0, cleared: 'nothing', isAcknowledged: false },
-    };
-    this.#records.set(requestId, record);
-    if (key !== null) this.#keys.set(keyOf(stored), record);
+    const record = createRecord(stored, insertedBy, owner);
+    this.#records.set(record.requestId, record);
+    if (record.key !== null) this.#keys.set(keyOf(stored), record);
     if (owner === 0) this.#chronicle.count('parked: submitted');
   }
 
@@ -284,12 +252,6 @@ export class StoreWatch {
     record.begun = undefined;
     record.end = settlement;
     record.endedAt = nowMs;
-  }
-
-  #clear(record: WatchedRecord, nowMs: number): void {
-    if (record.status !== 'ended') return;
-    if (record.cleared === 'result' && nowMs >= record.endedAt + 2 * this.#ttlMs) record.cleared = 'all';
-    else if (record.cleared === 'nothing' && nowMs >= record.endedAt + this.#ttlMs) record.cleared = 'result';
   }
 
   #recover(life: number, nowMs: number, { queued, requeued, interrupted }: Recovered): void {
@@ -346,12 +308,4 @@ export class StoreWatch {
       () => `the store says ${JSON.stringify(stored)}, parked: ${isParked}, and holds ${JSON.stringify(record)}`,
     );
   }
-}
-
-function keyOf({ tenant, idempotencyKey }: Pick<StoredRecord, 'tenant' | 'idempotencyKey'>): string {
-  return JSON.stringify([tenant, idempotencyKey]);
-}
-
-function isSame(one: readonly string[], other: ReadonlySet<string>): boolean {
-  return one.length === other.size && one.every((requestId) => other.has(requestId));
 }

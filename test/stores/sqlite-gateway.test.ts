@@ -2,7 +2,9 @@
 import { expect, test } from 'vitest';
 import type { GroupResult, Operation, OperationResult } from '../../src/stores/sqlite/engine.ts';
 import { Gateway, type Host } from '../../src/stores/sqlite/gateway.ts';
+import { encodeRecord, type StoredRecord } from '../../src/stores/sqlite/stored-record.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { createRecord } from '../support/request-records.ts';
 import { rejection } from '../support/test-runtime.ts';
 
 interface Group {
@@ -133,6 +135,22 @@ test('a group holds at most a thousand; the rest follows in order', async () => 
   expect(await Promise.all(asked)).toEqual(ids);
   expect(host.groups.map(({ operations }) => operations.length)).toEqual([1_000, 1_000, 500]);
   expect([0, 1, 2].flatMap((index) => host.asked(index))).toEqual(ids);
+});
+
+test('a group holds no more text than is good for it; one that is larger goes alone', async () => {
+  const { host, gateway } = createWorld();
+  const sizes = [7, 7, 7, 20, 1, 1];
+  const asked = sizes.map((size, index) => {
+    const body = 'x'.repeat(size * 1_000_000);
+    return gateway.ask('insert', { ...encodeRecord(createRecord(`req_${index}`)), body }, 'store');
+  });
+  for (let index = 0; index < 4; index += 1) {
+    await turns();
+    host.groups[index]?.answer(() => ({ kind: 'done', value: { kind: 'inserted' } }));
+  }
+  await Promise.all(asked);
+  const idsOf = ({ operations }: Group) => operations.map(({ args }) => (args[0] as StoredRecord).requestId);
+  expect(host.groups.map(idsOf)).toEqual([['req_0', 'req_1'], ['req_2'], ['req_3'], ['req_4', 'req_5']]);
 });
 
 test('an operation that failed is told so, and its neighbours have their answers', async () => {

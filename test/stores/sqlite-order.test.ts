@@ -156,3 +156,21 @@ test('what was given back is in its old place, and what has ended or is in memor
   for (const claim of claims) await store.park(claim);
   expect((await store.listParked(10)).map(({ requestId }) => requestId)).toEqual(['req_0', 'req_1', 'req_2']);
 });
+
+test('large ones come a few at a time, one at least, in the same order', async () => {
+  const store = openStore();
+  const sizes = [7, 7, 7, 20, 1, 1];
+  for (const [index, size] of sizes.entries()) {
+    const content = 'x'.repeat(size * 1_000_000);
+    const request = { kind: 'completion', model: 'm', messages: [{ role: 'user', content }] } as const;
+    await store.insert(createRecord(`req_${index}`, { request, enqueuedAt: index, timeoutMs: 1 }), 'store');
+  }
+  const listed: string[][] = [];
+  while (store.parked > 0) {
+    const ids = (await store.listParked(10)).map(({ requestId }) => requestId);
+    expect((await store.listOverdue(10)).map(({ requestId }) => requestId)).toEqual(ids);
+    listed.push(ids);
+    await store.claim(ids);
+  }
+  expect(listed).toEqual([['req_0', 'req_1'], ['req_2'], ['req_3'], ['req_4', 'req_5']]);
+});

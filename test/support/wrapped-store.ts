@@ -4,20 +4,24 @@ import type { RequestStore } from '../../src/contract/records.ts';
 /** What can be asked of a store, but for closing it. */
 export type StoreOperation = Exclude<keyof RequestStore, 'isDurable' | 'parked' | 'close'>;
 
-export const STORE_OPERATIONS: readonly StoreOperation[] = [
-  'recover',
-  'insert',
-  'load',
-  'listParked',
-  'listOverdue',
-  'claim',
-  'park',
-  'markRunning',
-  'markQueued',
-  'addAttempt',
-  'settle',
-  'settleParked',
-];
+/** Each of them: one that is missing here is an error of types. */
+const OPERATIONS: Readonly<Record<StoreOperation, true>> = {
+  recover: true,
+  insert: true,
+  load: true,
+  listParked: true,
+  listOverdue: true,
+  claim: true,
+  park: true,
+  markRunning: true,
+  markQueued: true,
+  addAttempt: true,
+  settle: true,
+  settleParked: true,
+};
+
+// The keys of the record above are exactly the operations.
+export const STORE_OPERATIONS = Object.keys(OPERATIONS) as readonly StoreOperation[];
 
 export type RunOperation = <Value>(
   operation: StoreOperation,

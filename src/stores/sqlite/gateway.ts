@@ -9,8 +9,9 @@ import { SwitchgearError } from '../../contract/errors.ts';
 import type { GroupResult, Operation } from './engine.ts';
 import type { OperationName, Operations } from './operations.ts';
 
-/** A larger group would keep those who come after it waiting. */
+/** A larger group would keep those who come after it waiting, and lie in memory three times on its way to the file. */
 const GROUP_MAX = 1_000;
+const GROUP_CHARACTERS_MAX = 16_000_000;
 
 /** Where the engine runs. */
 export interface Host {
@@ -79,7 +80,7 @@ export class Gateway {
   }
 
   async #runGroup(): Promise<void> {
-    const group = this.#waiting.splice(0, GROUP_MAX);
+    const group = this.#takeGroup();
     this.#isRunning = true;
     try {
       const { results, parked } = await this.#host.run(group.map(({ operation }) => operation));
@@ -96,6 +97,32 @@ export class Gateway {
     if (this.#waiting.length > 0) this.#schedule();
     else this.#whenIdle?.();
   }
+
+  /** Those who came first, one at least. */
+  #takeGroup(): readonly Asked[] {
+    let count = 0;
+    let characters = 0;
+    for (const { operation } of this.#waiting) {
+      characters += sizeOf(operation);
+      if (count === GROUP_MAX || (count > 0 && characters > GROUP_CHARACTERS_MAX)) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+}
+
+/** Characters of its texts, as far as they count: what is large is an argument, or a field of one. */
+function sizeOf({ args }: Operation): number {
+  let characters = 0;
+  for (const arg of args) {
+    if (typeof arg !== 'object' || arg === null) characters += lengthOf(arg);
+    else for (const field of Object.values(arg)) characters += lengthOf(field);
+  }
+  return characters;
+}
+
+function lengthOf(value: unknown): number {
+  return typeof value === 'string' ? value.length : 0;
 }
 
 function closedError(): SwitchgearError {

@@ -6,7 +6,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
+import type * as NodeSqlite from 'node:sqlite';
 import { SwitchgearError } from '../../contract/errors.ts';
 import { explain, isBusy } from './explain.ts';
 import { readFileSystemType, refuseNetwork, refuseNoFile, refuseOld, refuseReadOnly } from './refuse-file.ts';
@@ -22,7 +22,8 @@ const CHECKED_PAGES_MAX = 131_072;
 /** Everything in the wal goes into the database, and both are synced. */
 const FOLD_LOG = 'PRAGMA wal_checkpoint(TRUNCATE)';
 
-type Sqlite = typeof import('node:sqlite');
+type Sqlite = typeof NodeSqlite;
+type DatabaseSync = NodeSqlite.DatabaseSync;
 
 export interface OpenOptions {
   /** A file, or `:memory:`. */

@@ -8,6 +8,8 @@ import { PRIORITIES, type StoredRecord } from './stored-record.ts';
 
 /** Tenants of a class that are looked at in one listing; the others come first in the next one. */
 const TENANTS_MAX = 1_000;
+/** What one listing brings of bodies: a start with many large requests waiting must not be a process that ends for want of memory. */
+const LISTED_CHARACTERS_MAX = 16_000_000;
 
 export function createParkingOperations(context: EngineContext) {
   const { prepare, run, parked, epoch } = context;
@@ -15,23 +17,23 @@ export function createParkingOperations(context: EngineContext) {
     /** Within a class tenants take turns; among classes the one whose oldest is due first. */
     listParked(max: number): readonly StoredRecord[] {
       const groups = parked.groups();
-      return PRIORITIES.flatMap((_, priority) => {
+      const turns = PRIORITIES.flatMap((_, priority) => {
         const members = groups.filter((group) => group.priority === priority);
         return listClass(context, members.slice(0, TENANTS_MAX), max);
-      })
-        .toSorted((one, other) => one.dueMs - other.dueMs)
-        .slice(0, max)
-        .map(({ row }) => readRecord(context, row));
+      }).toSorted((one, other) => one.dueMs - other.dueMs);
+      return readMany(
+        context,
+        turns.slice(0, max).map(({ row }) => row),
+      );
     },
 
     /** Parked records whose deadline has passed. */
     listOverdue(max: number): readonly StoredRecord[] {
-      return prepare(
+      const rows = prepare(
         `SELECT ${RECORD_COLUMNS} FROM requests
          WHERE status = 'queued' AND owner = 0 AND enqueued_at + timeout_ms <= ? ORDER BY enqueued_at + timeout_ms LIMIT ?`,
-      )
-        .all(context.nowMs(), max)
-        .map((row) => readRecord(context, row));
+      ).all(context.nowMs(), max);
+      return readMany(context, rows);
     },
 
     claim(requestIds: readonly string[]): readonly Claim[] {
@@ -73,6 +75,19 @@ export function createParkingOperations(context: EngineContext) {
       return true;
     },
   };
+}
+
+/** The first of them, as many as are not too large together; one at least. Whoever wants more asks again. */
+function readMany(context: EngineContext, rows: readonly Readonly<Record<string, unknown>>[]): readonly StoredRecord[] {
+  const records: StoredRecord[] = [];
+  let characters = 0;
+  for (const row of rows) {
+    const record = readRecord(context, row);
+    characters += record.body.length;
+    if (records.length > 0 && characters > LISTED_CHARACTERS_MAX) break;
+    records.push(record);
+  }
+  return records;
 }
 
 interface Turn {

@@ -1,6 +1,6 @@
 /** What must be true of a history, whenever the processes died. Each sentence that comes back is a broken promise. */
 import { RECOVERIES_MAX } from '../../../src/policy/recover.ts';
-import { type Call, type History, OPEN, type Seen, type StoredRow, type Wish } from './history.ts';
+import { type History, OPEN, type Seen, type StoredRow, type Wish } from './history.ts';
 
 export function checkHistory(history: History): readonly string[] {
   return [
@@ -103,7 +103,7 @@ function checkRecoveries(row: StoredRow, { wishes, seen }: History): readonly st
 export function recoveryTimes({ calls }: Pick<History, 'calls'>): readonly number[] {
   const lives = new Map<number, number>();
   const known = new Set<string>();
-  for (const { tag, life, afterMs } of calls as readonly Call[]) {
+  for (const { tag, life, afterMs } of calls) {
     if (known.has(tag) && !lives.has(life)) lives.set(life, afterMs);
     known.add(tag);
   }

@@ -108,11 +108,16 @@ class Lives {
   /** Every third life or so ends before it listens, and there may be several of these in a row. */
   async liveUntilKilled(dice: Dice): Promise<void> {
     const daemon = this.#begin();
-    if (dice.chance(0.2)) await Promise.race([sleep(dice.integer(0, 300)), daemon.url]);
-    else if (dice.chance(0.2)) await Promise.race([sleep(dice.integer(300, 1_500)), daemon.url]);
-    else {
-      await daemon.url;
-      await sleep(dice.chance(0.3) ? dice.integer(0, 50) : dice.logUniform(50, 1_500));
+    switch (dice.weighted({ starting: 0.2, recovering: 0.2, serving: 0.6 })) {
+      case 'starting':
+        await Promise.race([sleep(dice.integer(0, 300)), daemon.url]);
+        break;
+      case 'recovering':
+        await Promise.race([sleep(dice.integer(300, 1_500)), daemon.url]);
+        break;
+      case 'serving':
+        await daemon.url;
+        await sleep(dice.chance(0.3) ? dice.integer(0, 50) : dice.logUniform(50, 1_500));
     }
     await this.#kill(daemon);
   }
