@@ -23,7 +23,7 @@ export async function openStorage(config: ResolvedConfig, clock: Clock): Promise
 }
 
 /** Everything in memory: gone with the process. */
-export function createMemoryStorage({ store, ledger, webhooks }: ResolvedConfig, clock: Clock): Storage {
+function createMemoryStorage({ store, ledger, webhooks }: ResolvedConfig, clock: Clock): Storage {
   const outbox = new MemoryOutbox({ clock });
   const { resultTtlMs } = store;
   const requests = new MemoryStore({ clock, resultTtlMs, ...(webhooks !== undefined && { outbox }) });

@@ -11,6 +11,8 @@ import type { Submitter, Task } from './measurement.ts';
 
 /** 500 characters: a short prompt. */
 const PROMPT = 'What keeps the lights on? '.repeat(20).slice(0, 500);
+/** What is submitted fits in memory; what is parked waits in the store alone. */
+const DEPTH_DEFAULT = 10_000;
 const messages = [{ role: 'user' as const, content: PROMPT }];
 
 export async function openSubmitter({ subject, port }: Task, path: string): Promise<Submitter> {
@@ -20,9 +22,9 @@ export async function openSubmitter({ subject, port }: Task, path: string): Prom
     case 'store without thread':
       return createStoreSubmitter(await openStorage(path, false));
     case 'service':
-      return startSubmitter(await openStorage(path, true), 1_000_000);
+      return startSubmitter(await openStorage(path, true), DEPTH_DEFAULT);
     case 'service without thread':
-      return startSubmitter(await openStorage(path, false), 1_000_000);
+      return startSubmitter(await openStorage(path, false), DEPTH_DEFAULT);
     case 'service, parked':
       return startSubmitter(await openStorage(path, true), 10);
     case 'BullMQ, always':

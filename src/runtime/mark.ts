@@ -12,7 +12,23 @@ export async function markQueued(runtime: Runtime, open: OpenRequest): Promise<v
   table.mark(open, 'queued');
   if (!open.init.isStored) return;
   if (service.isDraining && store.isDurable && open.init.mode === 'async') open.stop('shutdown');
-  else await bookkeep(runtime, open, 'queued', () => store.markQueued(open.claim));
+  else
+    await bookkeep(runtime, open, 'queued', () =>
+      recordMissing(runtime, open).then(() => store.markQueued(open.claim)),
+    );
+}
+
+/**
+ * Records attempts that could not be recorded when they ended. Whoever takes the request in later goes on counting after them:
+ * the ledger knows an attempt by its number. @throws {SwitchgearError} `store-unavailable`
+ */
+export async function recordMissing({ store, clock }: Runtime, open: OpenRequest): Promise<void> {
+  if (!open.isBehind) return;
+  const loaded = await askStore(clock, store.load(open.requestId));
+  // One that was said to have failed may have had its effect; what is recorded is always the beginning of what there was.
+  const known = loaded.kind === 'found' ? loaded.record.attempts.length : open.attempts.length;
+  for (const attempt of open.attempts.slice(known)) await askStore(clock, store.addAttempt(open.claim, attempt));
+  open.isBehind = false;
 }
 
 /**
@@ -29,6 +45,7 @@ export async function markRunning(
   feed();
   if (!open.init.isStored) return true;
   try {
+    await recordMissing(runtime, open);
     const isHeld = await askStore(clock, store.markRunning(open.claim, target), STORE_WAIT_MS, open.signal);
     if (!isHeld) open.stop('superseded');
     return isHeld;

@@ -54,6 +54,8 @@ export class OpenRequest {
   asked: Pick<Candidate, 'provider' | 'model'> | undefined;
   /** Its record waits in the store again, and how it ended here is not how it ends. */
   isReleased = false;
+  /** An attempt could not be recorded when it ended: it has to be before another one is, or whoever takes the request in. */
+  isBehind = false;
   /** Time spent in attempts, ms; the rest of the request's age was spent waiting. */
   attemptingMs = 0;
   readonly #clock: Clock;

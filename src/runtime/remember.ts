@@ -31,20 +31,24 @@ export async function remember(runtime: Runtime, open: OpenRequest, ended: Ended
   if (usage !== undefined) book(runtime, open, { report, usage, isEstimate: outcome.kind === 'failed' });
   observe(runtime, ended, report);
   announceFailure(runtime, open, ended, report);
-  if (open.init.isStored) await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.claim, report));
+  if (!open.init.isStored) return;
+  const isRecorded = await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.claim, report));
+  if (!isRecorded) open.isBehind = true;
 }
 
-/** Bookkeeping that fails, or takes longer than the request has, is told, and the request goes on. */
+/** Bookkeeping that fails, or takes longer than the request has, is told, and the request goes on. False: it failed. */
 export async function bookkeep(
   runtime: Runtime,
   open: OpenRequest,
   operation: string,
   write: () => Promise<unknown>,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await askStore(runtime.clock, write(), STORE_WAIT_MS, open.signal);
+    return true;
   } catch (error) {
     runtime.announce('store.failed', { requestId: open.requestId, operation, message: String(error) });
+    return false;
   }
 }
 

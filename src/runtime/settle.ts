@@ -7,6 +7,7 @@ import type { Candidate } from '../policy/resolve.ts';
 import type { RoutePlan } from '../policy/route.ts';
 import type { AttemptOutcome } from './attempt-outcome.ts';
 import { insist } from './insist.ts';
+import { recordMissing } from './mark.ts';
 import type { OpenRequest, StopReason } from './open-request.ts';
 import type { PartSink } from './part-sink.ts';
 import type { LastFailure } from './progress.ts';
@@ -83,7 +84,7 @@ export async function release(runtime: Runtime, open: OpenRequest, reason: 'evic
   if (!open.settle(settlementOf(ending), error)) return;
   open.isReleased = true;
   // What cannot be written any more is claimed by a process that has ended, and recovered from that.
-  await insistFor(runtime, open, 'park', () => runtime.store.park(open.claim));
+  await insistFor(runtime, open, 'park', () => recordMissing(runtime, open).then(() => runtime.store.park(open.claim)));
   leave(runtime, open);
   endStream(open, ending);
   open.wake();

@@ -1,9 +1,10 @@
 /** A store whose answers are lost: what had its effect is found out, and nobody is told anything else meanwhile. */
 import { expect, test } from 'vitest';
+import { SwitchgearError } from '../../src/contract/errors.ts';
 import type { Host } from '../../src/stores/sqlite/gateway.ts';
 import type { OperationName } from '../../src/stores/sqlite/operations.ts';
 import { DurableWorld } from '../support/durable-world.ts';
-import { answer, hang } from '../support/scripted-provider.ts';
+import { answer, fail, hang } from '../support/scripted-provider.ts';
 import { ask, HELLO, rejection } from '../support/test-runtime.ts';
 
 const HOUR_MS = 3_600_000;
@@ -69,4 +70,30 @@ test('an end whose writing failed and whose reading fails is told as it was writ
     { payload: { requestId, outcome: 'succeeded' } },
   ]);
   await world.run(process.service.stop());
+});
+
+test('an attempt that could not be recorded when it ended is recorded before the next one is sent', async () => {
+  using world = new DurableWorld();
+  let failures = 1;
+  const first = await world.start({
+    always: hang(),
+    wrapHost: (host) => ({
+      ...host,
+      run: async (group) => {
+        const isRefused = group.some(({ name }) => name === 'addAttempt') && failures-- > 0;
+        if (isRefused) throw new SwitchgearError('store-unavailable', 'the disk is full');
+        return host.run(group);
+      },
+    }),
+  });
+  first.provider.plan(fail('upstream-error'));
+  const requestId = await world.run(first.service.completionAsync(HELLO));
+  await world.clock.advance(5_000);
+  expect(first.provider.attempts).toHaveLength(2);
+  first.kill();
+  const second = await world.start();
+  expect(await world.run(second.service.getResult(requestId, { waitMs: HOUR_MS }))).toMatchObject({
+    response: { attempts: [{ code: 'provider-error' }, { code: 'interrupted' }, { outcome: 'answered' }] },
+  });
+  await world.run(second.service.stop());
 });

@@ -27,6 +27,7 @@ export class Illness {
   #illUntilMs = 0;
   #nextMs: number;
   #lastIllAtMs = Number.NEGATIVE_INFINITY;
+  #hangsUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(plan: DisturbancePlan['store'], clock: Clock, dice: Dice, chronicle: Chronicle) {
     this.#plan = plan;
@@ -56,8 +57,9 @@ export class Illness {
     if (slowMs > 0) await sleep(this.#clock, this.#dice.between(0, slowMs));
     if (hanging === 0 || !this.#isIll() || !this.#dice.chance(hanging)) return;
     this.#chronicle.count('store: hung');
-    await sleep(this.#clock, this.#dice.between(1_000, HANG_MAX_MS));
-    this.#lastIllAtMs = this.#clock.nowMs();
+    const hangMs = this.#dice.between(1_000, HANG_MAX_MS);
+    this.#hangsUntilMs = this.#clock.nowMs() + hangMs;
+    await sleep(this.#clock, hangMs);
   }
 
   judge(operation: string): Verdict {
@@ -71,7 +73,7 @@ export class Illness {
   get wellSinceMs(): number {
     if (!this.#isHealed && this.#plan.slowMs > 0) return Number.POSITIVE_INFINITY;
     // Whatever failed is tried again within this time.
-    return this.#lastIllAtMs + SEQUEL_MS;
+    return Math.max(this.#lastIllAtMs, this.#hangsUntilMs) + SEQUEL_MS;
   }
 
   #isIll(): boolean {

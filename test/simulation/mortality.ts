@@ -9,6 +9,7 @@ import { Life } from './life.ts';
 import type { DeathPoint } from './mortal-host.ts';
 import { observe } from './observe.ts';
 import type { DurabilityPlan } from './plan.ts';
+import { isDead } from './steps.ts';
 import type { World } from './world.ts';
 
 const OPERATIONS_MAX = 500;
@@ -191,7 +192,9 @@ export class Mortality {
     this.#lastOffsetMs = life.wallOffsetMs;
     for (const upstream of upstreams) {
       upstream.processEnded();
-      upstream.side.processEnded((toldAtMs) => toldAtMs < sinceMs);
+      // What an actor that is down was told goes with its process.
+      const isDown = life.service !== undefined && isDead(life.service, upstream.plan.name);
+      upstream.side.processEnded((toldAtMs) => toldAtMs < sinceMs && !isDown);
     }
     callers.processEnded();
     const isStored = (requestId: string) => (watch?.find(requestId)?.status ?? 'ended') !== 'ended';

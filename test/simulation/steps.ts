@@ -47,7 +47,8 @@ function checkSaved({ watch, life, illness, clock, breakers, chronicle, plan }: 
   );
 }
 
-function isDead(service: Service, name: string): boolean {
+/** Whether a provider's actor is down: what it is told waits in the memory of its process. */
+export function isDead(service: Service, name: string): boolean {
   const providers = service.supervisor.children().find(({ id }) => id === 'providers')?.children ?? [];
   return providers.find(({ id }) => id === name)?.state !== 'running';
 }

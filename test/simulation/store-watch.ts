@@ -68,12 +68,6 @@ export class StoreWatch {
     if (record !== undefined) record.isAcknowledged = true;
   }
 
-  /** How many attempts of a request have ended of which no caller has the id; undefined when one has. */
-  unheard(requestId: string): number | undefined {
-    const record = this.#records.get(requestId);
-    return record === undefined || record.isAcknowledged ? undefined : record.attempts;
-  }
-
   /** What `getResult` has to say of a request that has ended. `nowMs` is on the steady wall clock. */
   isReadable(requestId: string, nowMs: number): 'found' | 'expired' | 'unknown' {
     const record = this.#records.get(requestId);

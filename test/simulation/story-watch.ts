@@ -18,18 +18,20 @@ interface Story {
 export class StoryWatch {
   readonly #chronicle: Chronicle;
   readonly #open = new Map<string, Story>();
+  /** All that were ever open. */
+  readonly #known = new Set<string>();
   readonly #clock: Clock;
   /** What attempts of settled requests cost. */
   readonly spent: Spent[] = [];
   readonly #ended: { readonly requestId: string; readonly atMs: number }[] = [];
 
-  /** How many attempts are recorded for a request of whose insertion nobody has heard. */
-  readonly #unheard: (requestId: string) => number | undefined;
+  /** How many attempts are recorded for a request, of whose insertion nobody may have heard. */
+  readonly #recorded: (requestId: string) => number | undefined;
 
-  constructor(chronicle: Chronicle, clock: Clock, unheard: (requestId: string) => number | undefined) {
+  constructor(chronicle: Chronicle, clock: Clock, recorded: (requestId: string) => number | undefined) {
     this.#chronicle = chronicle;
     this.#clock = clock;
-    this.#unheard = unheard;
+    this.#recorded = recorded;
   }
 
   /** Nano-dollars of every attempt of every settled request. */
@@ -50,6 +52,7 @@ export class StoryWatch {
 
   /** A process has begun, and knows a request with what was tried. */
   resume(requestId: string, attempts: number): void {
+    this.#known.add(requestId);
     this.#open.set(requestId, {
       started: attempts,
       failed: attempts,
@@ -69,6 +72,7 @@ export class StoryWatch {
 
   admitted({ requestId }: Events['request.admitted']): void {
     this.#expect(!this.#open.has(requestId), () => `${requestId} was admitted twice`);
+    this.#known.add(requestId);
     this.#open.set(requestId, { started: 0, failed: 0, resumedWith: 0, atMs: this.#clock.nowMs() });
   }
 
@@ -116,8 +120,8 @@ export class StoryWatch {
 
   /** What was stored unheard is run like anything that waits in the store, and was admitted by nobody. */
   #find(requestId: string): Story | undefined {
-    const attempts = this.#unheard(requestId);
-    if (!this.#open.has(requestId) && attempts !== undefined) this.resume(requestId, attempts);
+    const attempts = this.#recorded(requestId);
+    if (!this.#known.has(requestId) && attempts !== undefined) this.resume(requestId, attempts);
     return this.#open.get(requestId);
   }
 

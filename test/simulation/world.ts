@@ -57,7 +57,7 @@ export class World implements Disposable {
     });
     this.illness = new Illness(disturbances.store, this.clock, this.dice.fork('store'), this.chronicle);
     this.injector = new CrashInjector(plan, this.clock, this.dice.fork('crashes'), this.chronicle);
-    this.story = new StoryWatch(this.chronicle, this.clock, (requestId) => this.watch?.unheard(requestId));
+    this.story = new StoryWatch(this.chronicle, this.clock, (requestId) => this.watch?.find(requestId)?.attempts);
     this.breakers = new Map(providers.map(({ name }) => [name, new BreakerWatch(name, this.clock, this.chronicle)]));
     if (durability !== undefined) {
       this.watch = new StoreWatch(this.chronicle, durability.resultTtlMs);
