@@ -66,6 +66,8 @@ export class ProviderKeeper {
   /** From now on `known` is what is kept, also when the provider has left the config. */
   watch(known: () => Known): void {
     this.#known = known;
+    // Deadlines of a clock that was set back were cut; unsaved, each process to come would begin the wait anew.
+    if (identify(this.#current()) !== identify(this.#deps.stored)) this.noteChange('soon');
   }
 
   /** Says that something has changed in what is watched. */

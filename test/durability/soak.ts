@@ -1,14 +1,15 @@
 /**
- * A million requests through a store whose results expire soon: memory and file have to stay as large as they are, and nobody
- * who submits may notice that others are deleted.
+ * A million requests through a store whose results expire soon, at a rate that leaves it room: memory and file have to stay as
+ * large as they are, and nobody who submits may notice that others are deleted.
  *
  *   npm run durability:soak
- *   npm run durability:soak -- --requests 100000 --ttl 5000
+ *   npm run durability:soak -- --requests 100000 --ttl 3000 --rate 1500
  */
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import type { Host } from '../../src/stores/sqlite/gateway.ts';
@@ -25,6 +26,13 @@ const SAMPLES = 200;
 const GROWTH_MAX = 0.1;
 const DELAY_MAX_MS = 20;
 
+interface SoakPlan {
+  readonly requests: number;
+  readonly resultTtlMs: number;
+  readonly perSecond: number;
+  readonly path: string;
+}
+
 interface Sample {
   readonly requests: number;
   readonly rssBytes: number;
@@ -32,13 +40,23 @@ interface Sample {
 }
 
 const { values } = parseArgs({
-  options: { requests: { type: 'string', default: '1000000' }, ttl: { type: 'string', default: '10000' } },
+  options: {
+    requests: { type: 'string', default: '1000000' },
+    ttl: { type: 'string', default: '10000' },
+    /** Requests per second. */
+    rate: { type: 'string', default: '2500' },
+  },
 });
 const folder = await mkdtemp(join(tmpdir(), 'switchgear-soak-'));
-process.exitCode = await soak(Number(values.requests), Number(values.ttl), join(folder, 'store.db'));
+process.exitCode = await soak({
+  requests: Number(values.requests),
+  resultTtlMs: Number(values.ttl),
+  perSecond: Number(values.rate),
+  path: join(folder, 'store.db'),
+});
 await rm(folder, { recursive: true });
 
-async function soak(requests: number, resultTtlMs: number, path: string): Promise<number> {
+async function soak({ requests, resultTtlMs, perSecond, path }: SoakPlan): Promise<number> {
   const deletions: Deletions = { count: 0, isUnderWay: false };
   const host = watchDeletions(await createWorkerHost({ path, resultTtlMs, hasWebhooks: false }), deletions);
   const storage = createSqliteStorage(host, { clock: systemClock, retainDays: 30 });
@@ -52,6 +70,7 @@ async function soak(requests: number, resultTtlMs: number, path: string): Promis
     while (next < requests) {
       const number = next++;
       if (number % Math.ceil(requests / SAMPLES) === 0) samples.push(await sample(number, path));
+      await sleep(Math.max(0, startedAtMs + (number / perSecond) * 1_000 - performance.now()));
       const requestId = `req_${String(number).padStart(21, '0')}`;
       const deletionsBefore = deletions.count;
       const submittedAtMs = performance.now();

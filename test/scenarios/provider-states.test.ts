@@ -249,6 +249,21 @@ describe('a clock that was set', () => {
     await second.stop();
   });
 
+  test('a day back is waited for once, however many processes come and are killed meanwhile', async () => {
+    const disk = new Disk();
+    const first = await disk.boot(0, { always: fail('rate-limited', { retryAfterMs: HOUR_MS }) });
+    await first.clock.waitFor(rejection(first.service.completion(HELLO)));
+    for (let life = 0; life < 4; life += 1) {
+      const process = await disk.boot(-DAY_MS + (life * HOUR_MS) / 4);
+      const [credential] = process.service.providerStates()['a']!.credentials;
+      expect(credential?.heldForMs).toBe(HOUR_MS - (life * HOUR_MS) / 4);
+      await process.clock.advance(2_000);
+    }
+    const last = await disk.boot(-DAY_MS + HOUR_MS);
+    expect((await last.clock.waitFor(last.service.completion(HELLO))).text).toBe('fine');
+    await last.stop();
+  });
+
   test('a day back or forth while the process runs changes nothing of what is saved', async () => {
     const disk = new Disk();
     const first = await disk.boot(0);
