@@ -38,9 +38,12 @@ export class Feeder {
     const { store, announce, clock } = this.#runtime;
     if (!store.isDurable) return;
     const { queued, requeued, interrupted } = await askStore(clock, store.recover());
-    if (queued + interrupted.length > 0)
-      announce('service.recovered', { queued, requeued: requeued.length, interrupted: interrupted.length });
-    this.nudge();
+    // Not before whoever started the service can listen.
+    clock.setTimeout(() => {
+      if (queued + interrupted.length > 0)
+        announce('service.recovered', { queued, requeued: requeued.length, interrupted: interrupted.length });
+      this.nudge();
+    }, 0);
   }
 
   /** There may be room, or something to take in. */
