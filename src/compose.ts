@@ -76,10 +76,12 @@ export async function startService(source: ConfigSource, deps: ServiceDeps = {})
   const { tree } = await readConfigTree(source);
   const resolution = resolve(source, tree, deps);
   const storage = { ...(await openStorage(resolution.config, deps.clock ?? systemClock)), ...deps.storage };
+  const composition = new Composition({ source, tree, deps, resolution, storage });
   try {
-    return await new Composition({ source, tree, deps, resolution, storage }).start();
+    return await composition.start();
   } catch (error) {
-    await storage.close();
+    composition.end();
+    await composition.close();
     throw error;
   }
 }
@@ -158,8 +160,8 @@ class Composition implements ServiceOwner {
     const built = this.#providerSet.create(providers, adapters, false);
     await this.#tree.start();
     for (const provider of built) await this.#providerSet.add(provider);
-    await this.#feeder.recover();
     await this.batches.start();
+    await this.#feeder.recover();
     // What a process before has left, and the ends of what it was running.
     this.#deliverer?.wake();
     const service = new LiveService(this.#runtime, this.#door, this);

@@ -14,6 +14,12 @@ export function isRunAgain(recovery: Recovery, recoveries: number): boolean {
   return recovery === 'atLeastOnce' && recoveries < RECOVERIES_MAX;
 }
 
+/** The end of a request whose record was damaged. */
+export function unreadableError(requestId: RequestId): ErrorReport {
+  const message = `the stored form of request ${requestId} cannot be read any more; look at the disk, and submit it anew`;
+  return { code: 'interrupted', message, requestId, attempts: [] };
+}
+
 /** The end of a request that is not run again. */
 export function interruptedError(
   requestId: RequestId,

@@ -10,6 +10,7 @@ import type { RequestId } from '../contract/response.ts';
 import { queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
 import { askStore } from './ask-store.ts';
+import { endUnreadable } from './end-parked.ts';
 import { estimateInputTokens } from './estimate.ts';
 import { insist } from './insist.ts';
 import { OpenRequest, type OpenRequestInit } from './open-request.ts';
@@ -94,10 +95,18 @@ export class Door {
       const named = { requestId: first.requestId, operation: 'claim' };
       const claims = await insist(this.#runtime, named, () => this.#runtime.store.claim(ids));
       const fences = new Map(claims?.value.map(({ requestId, fence }) => [requestId, fence]));
-      return records.flatMap((record) => {
+      const entered: OpenRequest[] = [];
+      for (const record of records) {
         const fence = fences.get(record.requestId);
-        return fence === undefined ? [] : [this.#enterStored(this.#partsOf(record, fence), record)];
-      });
+        if (fence === undefined) continue;
+        try {
+          entered.push(this.#enterStored(this.#partsOf(record, fence), record));
+        } catch {
+          // One that an earlier version may have written, and this one cannot read, must not keep the others out.
+          await endUnreadable(this.#runtime, record, fence);
+        }
+      }
+      return entered;
     } finally {
       for (const requestId of ids) this.#entering.delete(requestId);
       entering.resolve();

@@ -12,6 +12,7 @@ export interface Queued {
 /** An entry and where it stands among those of its tenant. */
 export interface Waiting<Entry extends Queued> extends Placed {
   readonly entry: Entry;
+  readonly tenant: Tenant<Entry>;
 }
 
 /** A tenant of which something waits, and where it stands in line. */
@@ -42,21 +43,20 @@ export class ClassLine<Entry extends Queued> {
 
   /** A tenant that comes, or comes back, is last in line, unless it has kept a place. */
   add(entry: Entry, keptPlace?: number): Waiting<Entry> {
-    const added = { entry, position: 0 };
-    const tenant = this.#tenants.get(entry.key.tenant);
-    if (tenant === undefined) this.#enter(added, keptPlace);
-    else {
-      tenant.waiting.add(added);
-      this.#follow(tenant);
-    }
+    const known = this.#tenants.get(entry.key.tenant);
+    const tenant = known ?? createTenant(entry);
+    const added = { entry, tenant, position: 0 };
+    tenant.waiting.add(added);
+    if (known === undefined) {
+      this.#tenants.set(entry.key.tenant, tenant);
+      this.#turns.add(tenant, keptPlace);
+    } else this.#follow(tenant);
     return added;
   }
 
   remove(waiting: Waiting<Entry>): void {
-    const tenant = this.#tenants.get(waiting.entry.key.tenant);
-    if (tenant === undefined) return;
-    tenant.waiting.remove(waiting);
-    this.#follow(tenant);
+    waiting.tenant.waiting.remove(waiting);
+    this.#follow(waiting.tenant);
   }
 
   /** A tenant has had its turn. Gives the place that it had. */
@@ -67,15 +67,6 @@ export class ClassLine<Entry extends Queued> {
   /** A tenant has not had its turn after all; nobody has come since, and it may be gone itself. */
   giveBack(tenant: Tenant<Entry>, place: number): void {
     if (tenant.waiting.size > 0) this.#turns.moveBack(tenant, place);
-  }
-
-  #enter(added: Waiting<Entry>, place: number | undefined): void {
-    const { entry } = added;
-    const waiting = new Heap<Waiting<Entry>>((left, right) => isBefore(left.entry.key, right.entry.key));
-    waiting.add(added);
-    const tenant = { waiting, first: entry, position: 0 };
-    this.#tenants.set(entry.key.tenant, tenant);
-    this.#turns.add(tenant, place);
   }
 
   /** Something of the tenant came or went; nothing stays of one that has nothing. */
@@ -89,4 +80,8 @@ export class ClassLine<Entry extends Queued> {
       this.#turns.refresh(tenant);
     }
   }
+}
+
+function createTenant<Entry extends Queued>(first: Entry): Tenant<Entry> {
+  return { waiting: new Heap((left, right) => isBefore(left.entry.key, right.entry.key)), first, position: 0 };
 }

@@ -24,7 +24,10 @@ interface SpentTurn<Entry extends Queued> extends Turn<Entry> {
 /** What was taken last. */
 interface Taken<Entry extends Queued> {
   readonly id: string;
+  /** What it has cost, its own turn included. */
   readonly spent: readonly SpentTurn<Entry>[];
+  /** Where its own tenant stood. */
+  readonly place: number;
   isGivenBack: boolean;
 }
 
@@ -58,7 +61,9 @@ export class FairQueue<Entry extends Queued> {
   inOrder(): Entry[] {
     const copy = new FairQueue<Entry>();
     for (const line of this.#ranks) for (const entry of line.entries()) copy.add(entry);
-    return Array.from({ length: this.size }, () => copy.takeNext()).filter((entry) => entry !== undefined);
+    const entries: Entry[] = [];
+    for (let entry = copy.takeNext(); entry !== undefined; entry = copy.takeNext()) entries.push(entry);
+    return entries;
   }
 
   add(entry: Entry): void {
@@ -70,11 +75,12 @@ export class FairQueue<Entry extends Queued> {
   /** Takes out who is next; its tenant's turn is over. */
   takeNext(): Entry | undefined {
     const spent = this.#turns().map((turn) => ({ ...turn, place: turn.line.endTurn(turn.tenant) }));
-    const taken = spent.at(-1)?.tenant.first;
+    const own = spent.at(-1);
     this.#taken = undefined;
-    if (taken === undefined) return undefined;
+    if (own === undefined) return undefined;
+    const taken = own.tenant.first;
     this.remove(taken.id);
-    if (this.size > 0) this.#taken = { id: taken.id, spent, isGivenBack: false };
+    if (this.size > 0) this.#taken = { id: taken.id, spent, place: own.place, isGivenBack: false };
     return taken;
   }
 
@@ -98,43 +104,35 @@ export class FairQueue<Entry extends Queued> {
   }
 
   #placeKeptFor({ id }: Entry): number | undefined {
-    return this.#taken?.id === id && this.#taken.isGivenBack ? this.#taken.spent.at(-1)?.place : undefined;
+    return this.#taken?.id === id && this.#taken.isGivenBack ? this.#taken.place : undefined;
   }
 
   /** The turn in the class that is due first and, while the one whose turn it is has to give way, those in more patient ones. */
   #turns(): readonly Turn<Entry>[] {
     const turns: Turn<Entry>[] = [];
-    let rank = this.#dueFirst(0);
-    // What is more urgent is not passed by what is due after it.
-    let bound = this.#smallestKey(0, rank);
+    let lines = this.#ranks;
+    let bound: QueueKey | undefined;
     for (;;) {
-      const line = this.#ranks[rank];
-      const tenant = line?.next(bound);
+      const dueFirst = smallestKey(lines);
+      const rank = lines.findIndex((line) => line.smallestKey === dueFirst);
+      const line = lines[rank];
+      // Neither what is more urgent nor what has to give way is passed by what is due after it.
+      const tenant = line?.next(smallestKey(lines.slice(0, rank), bound));
       if (line === undefined || tenant === undefined) return turns;
       turns.push({ line, tenant });
-      const { key } = tenant.first;
-      const patient = this.#dueFirst(rank + 1);
-      const patientKey = this.#ranks[patient]?.smallestKey;
-      if (patientKey === undefined || isBefore(key, patientKey)) return turns;
-      bound = smaller(key, this.#smallestKey(rank + 1, patient));
-      rank = patient;
+      bound = tenant.first.key;
+      lines = lines.slice(rank + 1);
     }
-  }
-
-  /** Where the smallest key is, from `rank` on; past the last class when nothing waits there. */
-  #dueFirst(rank: number): number {
-    const key = this.#smallestKey(rank, CLASSES.length);
-    return key === undefined ? CLASSES.length : CLASSES.indexOf(key.priority);
-  }
-
-  #smallestKey(from: number, to: number): QueueKey | undefined {
-    let smallest: QueueKey | undefined;
-    for (let rank = from; rank < to; rank += 1) smallest = smaller(smallest, this.#ranks[rank]?.smallestKey);
-    return smallest;
   }
 }
 
-function smaller(left: QueueKey | undefined, right: QueueKey | undefined): QueueKey | undefined {
-  if (left === undefined || right === undefined) return left ?? right;
-  return isBefore(right, left) ? right : left;
+function smallestKey(
+  lines: readonly Pick<ClassLine<Queued>, 'smallestKey'>[],
+  atMost?: QueueKey,
+): QueueKey | undefined {
+  let smallest = atMost;
+  for (const { smallestKey: key } of lines) {
+    if (smallest === undefined || (key !== undefined && isBefore(key, smallest))) smallest = key;
+  }
+  return smallest;
 }

@@ -81,7 +81,7 @@ export class Feeder {
       do {
         overdue = await askStore(clock, store.listOverdue(TAKEN_MAX));
         await Promise.all(overdue.map((record) => endParked(this.#runtime, record, overdueError(record))));
-      } while (overdue.length === TAKEN_MAX && !this.#isClosed);
+      } while (overdue.length > 0 && !this.#isClosed);
     } catch (error) {
       this.#tellFailure('deadlines', error);
     }
@@ -104,7 +104,7 @@ export class Feeder {
     while (this.#isWorthwhile) {
       try {
         const records = await askStore(clock, store.listParked(Math.min(TAKEN_MAX, this.#door.room)));
-        if (records.length === 0) return;
+        if (records.length === 0 || !this.#isWorthwhile) return;
         for (const open of await this.#door.takeIn(records)) this.#run(open);
       } catch (error) {
         this.#tellFailure('list', error);

@@ -8,26 +8,30 @@ import type { Runtime } from './runtime.ts';
 /** Whoever waits while the service ends waits in a durable store: only what is running is worth waiting for. */
 export async function markQueued(runtime: Runtime, open: OpenRequest): Promise<void> {
   const { store, service, open: table } = runtime;
-  if (open.status === 'queued') return;
+  if (open.status === 'queued' && !open.isRecordedAsRunning) return;
   table.mark(open, 'queued');
   if (!open.init.isStored) return;
-  if (service.isDraining && store.isDurable && open.init.mode === 'async') open.stop('shutdown');
-  else
-    await bookkeep(runtime, open, 'queued', () =>
-      recordMissing(runtime, open).then(() => store.markQueued(open.claim)),
-    );
+  if (service.isDraining && store.isDurable && open.init.mode === 'async') {
+    open.stop('shutdown');
+    return;
+  }
+  const isWritten = await bookkeep(runtime, open, 'queued', () =>
+    recordMissing(runtime, open).then(() => store.markQueued(open.claim)),
+  );
+  if (isWritten) open.isRecordedAsRunning = false;
 }
 
 /**
  * Records attempts that could not be recorded when they ended. Whoever takes the request in later goes on counting after them:
- * the ledger knows an attempt by its number. @throws {SwitchgearError} `store-unavailable`
+ * the ledger knows an attempt by its number. Whoever asks for it says how long it may take.
+ * @throws {SwitchgearError} `store-unavailable`
  */
-export async function recordMissing({ store, clock }: Runtime, open: OpenRequest): Promise<void> {
+export async function recordMissing({ store }: Runtime, open: OpenRequest): Promise<void> {
   if (!open.isBehind) return;
-  const loaded = await askStore(clock, store.load(open.requestId));
+  const loaded = await store.load(open.requestId);
   // One that was said to have failed may have had its effect; what is recorded is always the beginning of what there was.
   const known = loaded.kind === 'found' ? loaded.record.attempts.length : open.attempts.length;
-  for (const attempt of open.attempts.slice(known)) await askStore(clock, store.addAttempt(open.claim, attempt));
+  for (const attempt of open.attempts.slice(known)) await store.addAttempt(open.claim, attempt);
   open.isBehind = false;
 }
 
@@ -45,12 +49,14 @@ export async function markRunning(
   feed();
   if (!open.init.isStored) return true;
   try {
-    await recordMissing(runtime, open);
-    const isHeld = await askStore(clock, store.markRunning(open.claim, target), STORE_WAIT_MS, open.signal);
+    open.isRecordedAsRunning = true;
+    const recorded = recordMissing(runtime, open).then(() => store.markRunning(open.claim, target));
+    const isHeld = await askStore(clock, recorded, STORE_WAIT_MS, open.signal);
     if (!isHeld) open.stop('superseded');
     return isHeld;
   } catch (error) {
-    announce('store.failed', { requestId: open.requestId, operation: 'running', message: String(error) });
+    if (!open.signal.aborted)
+      announce('store.failed', { requestId: open.requestId, operation: 'running', message: String(error) });
     return false;
   }
 }

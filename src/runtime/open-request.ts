@@ -54,6 +54,10 @@ export class OpenRequest {
   asked: Pick<Candidate, 'provider' | 'model'> | undefined;
   /** Its record waits in the store again, and how it ended here is not how it ends. */
   isReleased = false;
+  /** How it ended could not be written, and its record outlives this process: nobody is told an end. */
+  isDisowned = false;
+  /** Its record may say that it runs, also when it does not: what is not sent must not be taken for sent. */
+  isRecordedAsRunning = false;
   /** An attempt could not be recorded when it ended: it has to be before another one is, or whoever takes the request in. */
   isBehind = false;
   /** Time spent in attempts, ms; the rest of the request's age was spent waiting. */

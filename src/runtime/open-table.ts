@@ -129,7 +129,7 @@ export class OpenTable {
       open.init.mode === 'async' &&
       !this.#watchers.has(requestId) &&
       !this.#evicted.has(requestId);
-    if (!isUnwatched) this.#unwatched.remove(requestId);
-    else if (!this.#unwatched.has(requestId)) this.#unwatched.add(requestId, open.init.key);
+    if (isUnwatched) this.#unwatched.add(requestId, open.init.key);
+    else this.#unwatched.remove(requestId);
   }
 }

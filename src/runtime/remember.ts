@@ -47,7 +47,9 @@ export async function bookkeep(
     await askStore(runtime.clock, write(), STORE_WAIT_MS, open.signal);
     return true;
   } catch (error) {
-    runtime.announce('store.failed', { requestId: open.requestId, operation, message: String(error) });
+    // Whoever is stopped does not wait for the store, which has not failed because of it.
+    if (!open.signal.aborted)
+      runtime.announce('store.failed', { requestId: open.requestId, operation, message: String(error) });
     return false;
   }
 }

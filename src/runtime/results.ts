@@ -52,6 +52,7 @@ export async function awaitEnding(
     if (isOver) return { kind: 'open', status: open.status };
     await watchOpen(runtime, open, untilMs - clock.nowMs(), signal);
     if (table.find(requestId) !== undefined) continue;
+    if (open.isDisowned && open.error !== undefined) throw open.error;
     if (!open.isReleased && open.settlement !== undefined)
       return { kind: 'ended', settlement: open.settlement, error: open.error };
     if (service.isDraining) return { kind: 'open', status: 'queued', error: open.error };

@@ -32,7 +32,9 @@ function finish(runtime: Runtime, open: OpenRequest, ending: Ending): void {
   leave(runtime, open);
   endStream(open, ending);
   open.wake();
+  if (open.isDisowned) return;
   announceSettled(runtime, open, settlementOf(ending));
+  if (open.init.isStored) runtime.wakeWebhooks();
   if (open.init.batch !== undefined) runtime.noteLineEnded(open.init.batch);
 }
 
@@ -52,11 +54,11 @@ async function write(
 ): Promise<'written' | 'superseded' | 'unwritten'> {
   const stored = withoutWireBody(settlement);
   const settledAt = runtime.clock.wallMs();
-  const written = await insistFor(runtime, open, 'settle', () => runtime.store.settle(open.claim, stored, settledAt));
+  const written = await insistFor(runtime, open, 'settle', () =>
+    recordMissing(runtime, open).then(() => runtime.store.settle(open.claim, stored, settledAt)),
+  );
   if (written === undefined) return 'unwritten';
-  if (!written.value) return 'superseded';
-  runtime.wakeWebhooks();
-  return 'written';
+  return written.value ? 'written' : 'superseded';
 }
 
 /** Writes to the store for as long as it takes. */
@@ -123,6 +125,8 @@ function disown(runtime: Runtime, open: OpenRequest): void {
   const error = createError(open, 'store-unavailable', message, {});
   const ending: Ending = { kind: 'failed', error };
   if (!open.settle(settlementOf(ending), error)) open.replaceEnding(settlementOf(ending), error);
+  // A durable record ends another day, and differently.
+  open.isDisowned = runtime.store.isDurable;
   finish(runtime, open, ending);
 }
 

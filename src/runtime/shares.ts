@@ -4,6 +4,7 @@
  * memory as they share turns; unless something more patient is due even later, for that goes first. Every operation costs
  * O(log n): for each class it is known at any time who holds most.
  */
+import type { Priority } from '../contract/request.ts';
 import { CLASSES, isBefore, type QueueKey } from '../policy/order.ts';
 import { Heap, type Placed } from './indexed-heap.ts';
 
@@ -17,15 +18,22 @@ interface Node extends Placed {
   readonly share: Share;
 }
 
-/** What one tenant holds in one class and the more patient ones. */
+/** A class with those that are more patient. */
+interface Level {
+  readonly classes: readonly Priority[];
+  /** Whoever holds most in them first. */
+  readonly order: Heap<Holding>;
+}
+
+/** What one tenant holds in the classes of a level. */
 interface Holding extends Placed {
+  readonly level: Level;
   count: number;
   last: Share | undefined;
 }
 
 interface Tenant {
   readonly shares: ByClass;
-  /** The most urgent class first. */
   readonly holdings: readonly Holding[];
 }
 
@@ -39,24 +47,25 @@ export class Shares {
   readonly #places = new Map<string, Place>();
   readonly #all = new ByClass();
   readonly #tenants = new Map<string, Tenant>();
-  /** By class: whoever holds most in it and the more patient ones first. */
-  readonly #orders = CLASSES.map(() => new Heap<Holding>(holdsMore));
+  readonly #levels: Readonly<Record<Priority, Level>> = {
+    high: createLevel('high'),
+    normal: createLevel('normal'),
+    low: createLevel('low'),
+  };
 
   /** The largest key. */
   get largest(): QueueKey | undefined {
-    return this.#all.last(0)?.key;
+    return this.#all.last(CLASSES)?.key;
   }
 
-  has(id: string): boolean {
-    return this.#places.has(id);
-  }
-
+  /** Nothing happens when it is there already. */
   add(id: string, key: QueueKey): void {
+    if (this.#places.has(id)) return;
     const share = { id, key };
-    const tenant = this.#tenants.get(key.tenant) ?? createTenant();
+    const tenant = this.#tenants.get(key.tenant) ?? this.#createTenant();
     this.#tenants.set(key.tenant, tenant);
     this.#places.set(id, { tenant, ofTenant: tenant.shares.add(share), ofAll: this.#all.add(share) });
-    this.#follow(tenant, share, 1);
+    follow(tenant, share, 1);
   }
 
   /** Nothing happens when it is not there. */
@@ -67,70 +76,90 @@ export class Shares {
     this.#places.delete(id);
     tenant.shares.remove(ofTenant);
     this.#all.remove(ofAll);
-    this.#follow(tenant, ofAll.share, -1);
-    if (tenant.holdings[0]?.count === 0) this.#tenants.delete(ofAll.share.key.tenant);
+    follow(tenant, ofAll.share, -1);
+    if (tenant.shares.last(CLASSES) === undefined) this.#tenants.delete(ofAll.share.key.tenant);
   }
 
   /** Who gives way now. */
   get last(): string | undefined {
-    let last = this.#all.last(0);
-    let rank = rankOf(last);
-    for (;;) {
-      last = this.#orders[rank]?.first?.last;
-      const later = this.#all.last(rankOf(last) + 1);
-      if (last === undefined || later === undefined || isBefore(later.key, last.key)) return last?.id;
-      rank = rankOf(later);
+    let last: Share | undefined;
+    for (let loser = this.#all.last(CLASSES); loser !== undefined; loser = this.#laterThan(last)) {
+      last = this.#levels[loser.key.priority].order.first?.last;
     }
+    return last?.id;
   }
 
-  /** Counts what came or went, in its own class and the more urgent ones. */
-  #follow({ shares, holdings }: Tenant, share: Share, change: 1 | -1): void {
-    for (const [rank, holding] of holdings.slice(0, rankOf(share) + 1).entries()) {
-      const order = this.#orders[rank];
-      if (holding.count === 0) order?.add(holding);
-      holding.count += change;
-      holding.last = shares.last(rank);
-      if (holding.count === 0) order?.remove(holding);
-      else order?.update(holding);
-    }
+  /** What is more patient and due later, if anything. */
+  #laterThan(share: Share | undefined): Share | undefined {
+    if (share === undefined) return undefined;
+    const [, ...morePatient] = this.#levels[share.key.priority].classes;
+    const last = this.#all.last(morePatient);
+    return last !== undefined && isBefore(share.key, last.key) ? last : undefined;
+  }
+
+  #createTenant(): Tenant {
+    const levels = CLASSES.map((priority) => this.#levels[priority]);
+    return {
+      shares: new ByClass(),
+      holdings: levels.map((level) => ({ level, count: 0, last: undefined, position: 0 })),
+    };
   }
 }
 
 /** Shares by class and key. */
 class ByClass {
-  readonly #heaps = CLASSES.map(() => new Heap<Node>((left, right) => isBefore(right.share.key, left.share.key)));
+  readonly #heaps: Readonly<Record<Priority, Heap<Node>>> = {
+    high: new Heap(isLarger),
+    normal: new Heap(isLarger),
+    low: new Heap(isLarger),
+  };
 
   add(share: Share): Node {
     const node = { share, position: 0 };
-    this.#heaps[rankOf(share)]?.add(node);
+    this.#heaps[share.key.priority].add(node);
     return node;
   }
 
   remove(node: Node): void {
-    this.#heaps[rankOf(node.share)]?.remove(node);
+    this.#heaps[node.share.key.priority].remove(node);
   }
 
-  /** The largest key in the class of this rank and the more patient ones. */
-  last(rank: number): Share | undefined {
+  /** The largest key in these classes. */
+  last(classes: readonly Priority[]): Share | undefined {
     let last: Share | undefined;
-    for (const { first } of this.#heaps.slice(rank)) {
-      if (first !== undefined && (last === undefined || isBefore(last.key, first.share.key))) last = first.share;
-    }
+    for (const priority of classes) last = later(last, this.#heaps[priority].first?.share);
     return last;
   }
 }
 
-function createTenant(): Tenant {
-  return { shares: new ByClass(), holdings: CLASSES.map(() => ({ count: 0, last: undefined, position: 0 })) };
+function createLevel(priority: Priority): Level {
+  return { classes: CLASSES.slice(CLASSES.indexOf(priority)), order: new Heap(holdsMore) };
+}
+
+/** Counts what came or went, in its own class and the more urgent ones. */
+function follow({ shares, holdings }: Tenant, { key }: Share, change: 1 | -1): void {
+  for (const holding of holdings) {
+    const { classes, order } = holding.level;
+    if (!classes.includes(key.priority)) continue;
+    if (holding.count === 0) order.add(holding);
+    holding.count += change;
+    holding.last = shares.last(classes);
+    if (holding.count === 0) order.remove(holding);
+    else order.update(holding);
+  }
 }
 
 /** Of those who hold as much, whoever has the largest key comes first. */
 function holdsMore(left: Holding, right: Holding): boolean {
   if (left.count !== right.count) return left.count > right.count;
-  return left.last !== undefined && right.last !== undefined && isBefore(right.last.key, left.last.key);
+  return later(left.last, right.last) === left.last;
 }
 
-/** Past the last class for nothing. */
-function rankOf(share: Share | undefined): number {
-  return share === undefined ? CLASSES.length : CLASSES.indexOf(share.key.priority);
+function isLarger(left: Node, right: Node): boolean {
+  return isBefore(right.share.key, left.share.key);
+}
+
+function later(left: Share | undefined, right: Share | undefined): Share | undefined {
+  if (left === undefined || right === undefined) return left ?? right;
+  return isBefore(left.key, right.key) ? right : left;
 }

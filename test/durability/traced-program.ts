@@ -2,7 +2,6 @@
  * Uses a store in a worker thread, as a service does, and says on standard output what the store has acknowledged, at the
  * moment it hears it. Runs under strace; its arguments are one JSON text.
  */
-import { writeSync } from 'node:fs';
 import { SwitchgearError } from '../../src/contract/errors.ts';
 import type { RequestRecord, RequestStore, Settlement } from '../../src/contract/records.ts';
 import type { Storage } from '../../src/contract/storage.ts';
@@ -25,8 +24,6 @@ export const MARKS = /(?:req|end)_[a-z0-9-]{24}/g;
 const ID_LENGTH = 28;
 const LISTED_MAX = 10_000;
 const TRIES_MAX = 5;
-
-const STDOUT = 1;
 
 async function main(options: ProgramOptions): Promise<void> {
   const { path, callers, end } = options;
@@ -110,7 +107,7 @@ function recordOf(requestId: string, dice: Dice): RequestRecord {
 }
 
 function say(mark: string): void {
-  writeSync(STDOUT, `${mark}\n`);
+  process.stdout.write(`${mark}\n`);
 }
 
 if (process.argv[1] === import.meta.filename) await main(JSON.parse(process.argv[2] ?? '{}') as ProgramOptions);

@@ -92,6 +92,7 @@ export const GROUPS: readonly MutationGroup[] = [
       'test/runtime/indexed-heap.test.ts',
       'test/runtime/lane.test.ts',
       'test/runtime/open-table.test.ts',
+      'test/runtime/shares.test.ts',
     ],
   },
 ];

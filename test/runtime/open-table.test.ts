@@ -9,6 +9,7 @@ import { type QueueKey, queueKey } from '../../src/policy/order.ts';
 import { OpenRequest, type OpenRequestInit } from '../../src/runtime/open-request.ts';
 import { OpenTable } from '../../src/runtime/open-table.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { isLater, lastOf, latest, patienceOf } from '../support/last-share.ts';
 import { propertyRuns } from '../support/properties.ts';
 
 function createOpen(clock: VirtualClock, requestId: string, given: Partial<OpenRequestInit> = {}): OpenRequest {
@@ -136,29 +137,6 @@ const stepsFor = (...tenants: readonly string[]): fc.Arbitrary<Step[]> =>
     ),
     { maxLength: 80, size: 'max' },
   );
-
-const PATIENCE: readonly Priority[] = ['high', 'normal', 'low'];
-
-const isLater = (left: QueueKey, right: QueueKey) =>
-  left.keyMs > right.keyMs || (left.keyMs === right.keyMs && left.sequence > right.sequence);
-
-const latest = (keys: readonly QueueKey[]): QueueKey | undefined =>
-  keys.find((key) => keys.every((other) => other === key || isLater(key, other)));
-
-const patienceOf = (key: QueueKey) => PATIENCE.indexOf(key.priority);
-
-/** Who of these has to give way, found by counting: `loser` says from which class. */
-function lastOf(keys: readonly QueueKey[], loser = latest(keys)): QueueKey | undefined {
-  if (loser === undefined) return undefined;
-  const counted = keys.filter((key) => patienceOf(key) >= patienceOf(loser));
-  const heldBy = (tenant: string) => counted.filter((key) => key.tenant === tenant);
-  const most = Math.max(...counted.map(({ tenant }) => heldBy(tenant).length));
-  const last = latest(counted.filter(({ tenant }) => heldBy(tenant).length === most));
-  const later = latest(
-    keys.filter((key) => last !== undefined && patienceOf(key) > patienceOf(last) && isLater(key, last)),
-  );
-  return later === undefined ? last : lastOf(keys, later);
-}
 
 /** A table, and a plain list of those in it. */
 class Tables {
@@ -289,7 +267,7 @@ describe('when there is no room', () => {
         const evicted = tables.evict(priority, 'b');
         if (evicted === undefined) return;
         const { key } = evicted.init;
-        expect(patienceOf(key)).toBeGreaterThanOrEqual(PATIENCE.indexOf(priority));
+        expect(patienceOf(key)).toBeGreaterThanOrEqual(['high', 'normal', 'low'].indexOf(priority));
         for (const { init } of tables.unwatched())
           if (patienceOf(init.key) > patienceOf(key)) expect(isLater(init.key, key)).toBe(false);
       }),

@@ -83,7 +83,7 @@ test('requests that wait in the file are taken in although listing them failed, 
   await world.down(0);
   expect(listings()).toBe(before);
   const service = await world.up();
-  await world.clock.settle();
+  await world.clock.advance(1);
   expect(listings()).toBe(before + 1);
   expect(service.queueStatus()).toMatchObject({ open: 0, parked: 12 });
   await world.clock.advance(20 * ANSWER_MS);

@@ -10,8 +10,9 @@ import type {
   Settlement,
 } from '../../contract/records.ts';
 import type { AttemptReport, RequestId } from '../../contract/response.ts';
+import { unreadableError } from '../../policy/recover.ts';
 import type { Gateway } from './gateway.ts';
-import { decodeRecord, encodeRecord, encodeSettlement } from './stored-record.ts';
+import { decodeRecord, encodeRecord, encodeSettlement, type StoredRecord } from './stored-record.ts';
 
 /**
  * When results that have expired are looked for next: soon after some were found, ever later while there are none. Whoever
@@ -54,11 +55,11 @@ export class SqliteStore implements RequestStore {
   }
 
   async listParked(max: number): Promise<readonly RequestRecord[]> {
-    return (await this.#gateway.ask('listParked', max)).map(decodeRecord);
+    return this.#decodeEach(await this.#gateway.ask('listParked', max));
   }
 
   async listOverdue(max: number): Promise<readonly RequestRecord[]> {
-    return (await this.#gateway.ask('listOverdue', max)).map(decodeRecord);
+    return this.#decodeEach(await this.#gateway.ask('listOverdue', max));
   }
 
   claim(requestIds: readonly RequestId[]): Promise<readonly Claim[]> {
@@ -94,6 +95,20 @@ export class SqliteStore implements RequestStore {
     this.#isClosed = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** One record that was damaged must not keep all others waiting: it ends. */
+  async #decodeEach(stored: readonly StoredRecord[]): Promise<readonly RequestRecord[]> {
+    const records: RequestRecord[] = [];
+    for (const each of stored) {
+      try {
+        records.push(decodeRecord(each));
+      } catch {
+        const settlement: Settlement = { status: 'failed', error: unreadableError(each.requestId) };
+        await this.settleParked(each.requestId, settlement, this.#clock.wallMs());
+      }
+    }
+    return records;
   }
 
   #sweepLater(): void {
