@@ -93,8 +93,8 @@ test('whoever waits is told the end of a parked request although nobody heard th
   const last = ids[3] ?? '';
   const waiting = process.service.getResult(last, { waitMs: HOUR_MS });
   await world.clock.advance(50_000);
-  faults.settleParked = ['after', 'after'];
-  faults.load = ['before', 'before'];
+  faults.settleParked = ['after', 'after', 'after'];
+  faults.load = ['before', 'before', 'before'];
   const startedAtMs = world.clock.nowMs();
   expect(await world.run(waiting)).toMatchObject({ status: 'failed', error: { code: 'timeout' } });
   expect(world.clock.nowMs() - startedAtMs).toBeLessThan(30_000);
