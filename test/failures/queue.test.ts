@@ -64,6 +64,7 @@ describe('when the queue is full', () => {
     await runtime.clock.advance(9_000);
     expect(await rejection(submit(runtime, 'low'))).toMatchObject({ code: 'queue-full' });
     await submit(runtime, 'normal');
+    await runtime.clock.settle();
     expect((await statusesOf(runtime, lows)).at(-1)).toBe('queue-full');
   });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -137,6 +138,11 @@ class Pair {
     if (!stays) this.take();
   }
 }
+
+const NOBODY: Entry = {
+  id: 'nobody',
+  key: queueKey({ priority: 'high', tenant: 'nobody', enqueuedAtMs: 0, sequence: 0 }),
+};
 
 /** Everything that is left, in the order in which it goes. */
 function drain(queue: FairQueue<Entry>): Entry[] {
@@ -411,5 +417,19 @@ describe('a queue in which tenants take turns', () => {
     expect(heapUsed() - before).toBeLessThan(atMost / 40);
     drain(queue);
     expect(heapUsed() - before).toBeLessThan(atMost / 40);
+  });
+
+  test('keeps nothing of the last one that was taken when nothing else waits', async () => {
+    const queue = new FairQueue<Entry>();
+    const take = (): WeakRef<Entry> => {
+      queue.add({ id: 'x', key: queueKey({ priority: 'high', tenant: 'a', enqueuedAtMs: 0, sequence: 0 }) });
+      return new WeakRef(queue.takeNext() ?? NOBODY);
+    };
+    const taken = take();
+    // Whatever a WeakRef was made for or asked about lives on until its turn of the event loop is over.
+    await setImmediate();
+    heapUsed();
+    expect(taken.deref()).toBeUndefined();
+    expect(queue.size).toBe(0);
   });
 });

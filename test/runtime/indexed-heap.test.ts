@@ -51,6 +51,7 @@ describe('an indexed heap', () => {
               left.add(taken?.id ?? 'nobody');
             }
           }
+          heap.remove('nobody');
           assert.equal(heap.first, sorted[0]);
           assert.equal(heap.size, sorted.length);
           assert.ok(sorted.every(({ id }) => heap.has(id)));
@@ -63,6 +64,31 @@ describe('an indexed heap', () => {
         expect(heap.size).toBe(0);
       }),
       propertyRuns(500),
+    );
+  });
+
+  test('of many levels gives everything in order, whatever has left from the middle', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(), { minLength: 200, maxLength: 400 }),
+        fc.array(fc.nat(), { maxLength: 200 }),
+        (ranks, picks) => {
+          const heap = new IndexedHeap<Entry>((left, right) => byRank(left, right) < 0);
+          let entries = ranks.map((rank, index) => ({ id: `entry-${index}`, rank: rank + index / 1_000 }));
+          for (const entry of entries) heap.add(entry);
+          for (const pick of picks) {
+            const id = `entry-${pick % ranks.length}`;
+            heap.remove(id);
+            entries = entries.filter((entry) => entry.id !== id);
+          }
+          for (const entry of entries.toSorted(byRank)) {
+            assert.equal(heap.first, entry);
+            heap.remove(entry.id);
+          }
+          expect(heap.first).toBeUndefined();
+        },
+      ),
+      propertyRuns(300),
     );
   });
 });
