@@ -29,8 +29,11 @@ export async function openSubmitter({ subject, port }: Task, path: string): Prom
       return startSubmitter(await openStorage(path, true), 10);
     case 'BullMQ, always':
     case 'BullMQ, everysec': {
-      // In a package of its own, which is installed for this benchmark only.
-      const { openQueue } = await import('../bullmq/queue.ts');
+      // In a package of its own, which is installed for this benchmark only and not known to the compiler.
+      const file = new URL('../bullmq/queue.ts', import.meta.url).href;
+      const { openQueue } = (await import(file)) as {
+        openQueue: (port: number, payload: object) => Promise<Submitter>;
+      };
       return openQueue(port ?? 0, { model: 'm', messages });
     }
   }
