@@ -1,12 +1,13 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { spawnCli, startDaemon, writeConfig } from './daemon-process.ts';
 
-const DEFAULT_CONFIG = fileURLToPath(new URL('../../config/switchgear.yaml', import.meta.url));
+/** Copied, because its store lies beside it. */
+const DEFAULT_CONFIG = readFileSync(new URL('../../config/switchgear.yaml', import.meta.url), 'utf8');
 
 /** Answers at once, but takes its time when asked to be slow, and for ever when asked to hang. */
 const CONFIG = `
@@ -43,7 +44,8 @@ async function untilOpen(url: string, count: number): Promise<void> {
 
 describe('a started daemon', () => {
   test('answers a completion with the default config and no key at all', async () => {
-    await using daemon = await startDaemon(DEFAULT_CONFIG);
+    await using config = await writeConfig(DEFAULT_CONFIG);
+    await using daemon = await startDaemon(config.file);
     const { status, text } = await ask(daemon.url, 'Hello');
     expect(status).toBe(200);
     expect(text).toContain('mock');
@@ -83,7 +85,8 @@ describe('a started daemon', () => {
   }, 60_000);
 
   test('tells a person how to go on when npm started it, on standard error', async () => {
-    await using daemon = await startDaemon(DEFAULT_CONFIG, [], { npm_lifecycle_event: 'start' });
+    await using config = await writeConfig(DEFAULT_CONFIG);
+    await using daemon = await startDaemon(config.file, [], { npm_lifecycle_event: 'start' });
     await ask(daemon.url, 'Hello');
     const told = daemon.stderr();
     for (const path of ['/v1/chat/completions', '/v1/messages', '/v1/requests'])
