@@ -340,6 +340,8 @@ class Composition implements ServiceOwner {
     this.#configureWebhooks(config.webhooks);
     for (const name of removed) await set.remove(name);
     await set.addAll(newcomers);
+    // The queue in memory may have become longer.
+    this.#feeder.nudge();
     this.#runtime.announce('config.reloaded', { added, removed, changed });
   }
 }

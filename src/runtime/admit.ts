@@ -299,6 +299,8 @@ export class Door {
     } finally {
       this.#entering.delete(parts.requestId);
       entering.resolve();
+      // One that was known, or failed, leaves its room to whoever waits in the store.
+      this.#runtime.feed();
     }
   }
 
