@@ -4,10 +4,10 @@
  */
 import { dirname } from 'node:path';
 
-import type { BeforeEvent } from './actors/actor.ts';
+import type { BeforeEvent } from './supervision/actor.ts';
 import { COST_TRACKER_ID, CostControl } from './actors/cost-tracker.ts';
 import { HealthControl } from './actors/health-monitor.ts';
-import { Registry } from './actors/registry.ts';
+import { Registry } from './supervision/registry.ts';
 import { ServiceControl } from './actors/service.ts';
 import { Tree } from './actors/tree.ts';
 import { createDesk } from './batches/create-desk.ts';

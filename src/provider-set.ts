@@ -2,10 +2,10 @@
  * The providers of a running service: each with its control, its actor in the tree, its lane and its adapter. They come, go
  * and are changed while requests are in flight: an adapter is closed once what it serves is over.
  */
-import type { BeforeEvent } from './actors/actor.ts';
+import type { BeforeEvent } from './supervision/actor.ts';
 import type { Announce } from './actors/announce.ts';
 import { ProviderControl } from './actors/provider-control.ts';
-import type { Registry } from './actors/registry.ts';
+import type { Registry } from './supervision/registry.ts';
 import type { Tree } from './actors/tree.ts';
 import { buildAdapters, type AdapterParts } from './build-adapters.ts';
 import type { Clock } from './contract/clock.ts';

@@ -7,10 +7,10 @@ import type { Clock } from '../contract/clock.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { CostSummary } from '../contract/state.ts';
 import type { Ledger, LedgerEntry, LedgerQuery } from '../contract/records.ts';
-import { Actor, type BeforeEvent, type Reply } from './actor.ts';
+import { Actor, type BeforeEvent, type Reply } from '../supervision/actor.ts';
 import type { Announce } from './announce.ts';
 import { Mailbag } from './mailbag.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from '../supervision/registry.ts';
 
 export const COST_TRACKER_ID = 'cost-tracker';
 const GROUP_MAX = 1_000;

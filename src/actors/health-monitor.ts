@@ -16,10 +16,10 @@ import {
   type Throttle,
   uptimePercent,
 } from '../policy/health.ts';
-import { Actor, type BeforeEvent } from './actor.ts';
+import { Actor, type BeforeEvent } from '../supervision/actor.ts';
 import type { Announce } from './announce.ts';
 import { Mailbag } from './mailbag.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from '../supervision/registry.ts';
 
 export const HEALTH_MONITOR_ID = 'health-monitor';
 const SAMPLES_MAX = 500;

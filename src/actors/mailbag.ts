@@ -3,8 +3,8 @@
  * incarnation, so that no report is lost in a crash.
  */
 import type { Announce } from './announce.ts';
-import { Actor } from './actor.ts';
-import type { Registry } from './registry.ts';
+import { Actor } from '../supervision/actor.ts';
+import type { Registry } from '../supervision/registry.ts';
 import type { AnyStateMachine, EventFromLogic } from 'xstate';
 
 const UNDELIVERED_MAX = 10_000;

@@ -9,7 +9,7 @@ import type { ProviderState } from '../contract/state.ts';
 import type { Admission } from '../policy/rank.ts';
 import { type PaceRequest, PacingBuckets } from './pacing-buckets.ts';
 import { countWindow, rollWindow } from '../policy/window.ts';
-import { Actor, type BeforeEvent } from './actor.ts';
+import { Actor, type BeforeEvent } from '../supervision/actor.ts';
 import { admissionOf, createWait } from './admission.ts';
 import type { Announce } from './announce.ts';
 import { isBlocked, nextCredential, pickCredential } from './credentials.ts';
@@ -24,7 +24,7 @@ import {
   type Report,
 } from './provider-memory.ts';
 import { urgencyOf } from './provider-snapshot.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from '../supervision/registry.ts';
 import { RetryBuckets } from './retry-buckets.ts';
 
 /** What a request is told to wait when the actor is down and its supervisor will restart it. */

@@ -6,11 +6,11 @@
 import { assign, setup } from 'xstate';
 import type { Clock } from '../contract/clock.ts';
 import { planRoute, type RoutePlan, type RouteQuestion } from '../policy/route.ts';
-import { Actor, type BeforeEvent, type Reply } from './actor.ts';
+import { Actor, type BeforeEvent, type Reply } from '../supervision/actor.ts';
 import type { Announce } from './announce.ts';
 import { Mailbag } from './mailbag.ts';
-import { SupervisorError } from './process.ts';
-import type { Registry } from './registry.ts';
+import { SupervisorError } from '../supervision/process.ts';
+import type { Registry } from '../supervision/registry.ts';
 
 export const SERVICE_ID = 'service';
 

@@ -7,11 +7,12 @@ import type { ChildState } from '../contract/state.ts';
 import type { Announce } from './announce.ts';
 import { COST_TRACKER_ID, type CostControl } from './cost-tracker.ts';
 import { HEALTH_MONITOR_ID, type HealthControl } from './health-monitor.ts';
-import { type ExitReason, type Process, SupervisorError } from './process.ts';
+import { type ExitReason, type Process, SupervisorError } from '../supervision/process.ts';
 import type { ProviderControl } from './provider-control.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from '../supervision/registry.ts';
 import { SERVICE_ID, type ServiceControl } from './service.ts';
-import { type ChildHistory, type ChildSpec, Supervisor, type SupervisorObserver } from './supervisor.ts';
+import type { ChildHistory, ChildSpec, SupervisorObserver } from '../supervision/child-spec.ts';
+import { Supervisor } from '../supervision/supervisor.ts';
 
 const PROVIDERS_ID = 'providers';
 const ROOT_INTENSITY = { restartsMax: 3, periodMs: 5_000 };
@@ -43,10 +44,10 @@ export class Tree {
       intensity: ROOT_INTENSITY,
       observer: this.#observer(),
       children: [
-        { id: COST_TRACKER_ID, start: (incarnation) => costs.startActor(incarnation) },
+        { id: COST_TRACKER_ID, start: ({ incarnation }) => costs.startActor(incarnation) },
         { id: PROVIDERS_ID, start: () => this.#providers },
-        { id: HEALTH_MONITOR_ID, start: (incarnation) => health.startActor(incarnation) },
-        { id: SERVICE_ID, start: (incarnation) => service.startActor(incarnation) },
+        { id: HEALTH_MONITOR_ID, start: ({ incarnation }) => health.startActor(incarnation) },
+        { id: SERVICE_ID, start: ({ incarnation }) => service.startActor(incarnation) },
       ],
     });
   }
@@ -71,7 +72,8 @@ export class Tree {
   }
 
   async removeProvider(name: string): Promise<void> {
-    await this.#providers.removeChild(name);
+    await this.#providers.terminateChild(name);
+    await this.#providers.deleteChild(name);
     this.#controls.delete(name);
     this.#histories.delete(name);
   }
@@ -104,12 +106,11 @@ export class Tree {
     const control = this.#controls.get(id);
     if (control === undefined) {
       this.#assertKnown(id);
-      await this.#root.restartChild(id);
+      await this.#root.renewChild(id);
       return;
     }
     const supervisor = this.#providers.processOf(id);
-    if (supervisor instanceof Supervisor) await supervisor.restartChild(id);
-    else await this.#providers.restartChild(id);
+    await (supervisor instanceof Supervisor ? supervisor : this.#providers).renewChild(id);
     control.resetCredentials();
     if (!(supervisor instanceof Supervisor)) this.#deps.announce('provider.revived', { provider: id });
   }
@@ -128,7 +129,7 @@ export class Tree {
           intensity: PROVIDER_INTENSITY,
           history,
           observer: this.#observer(control),
-          children: [{ id: name, start: (incarnation) => control.startActor(incarnation) }],
+          children: [{ id: name, start: ({ incarnation }) => control.startActor(incarnation) }],
         });
         await supervisor.start();
         return supervisor;

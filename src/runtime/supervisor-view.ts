@@ -1,5 +1,5 @@
 /** What an operator sees of the tree and may do to it. */
-import { SupervisorError } from '../actors/process.ts';
+import { SupervisorError } from '../supervision/process.ts';
 import type { Tree } from '../actors/tree.ts';
 import { SwitchgearError } from '../contract/errors.ts';
 import type { SupervisorView } from '../contract/service.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 
-import type { Actor } from '../../src/actors/actor.ts';
+import type { Actor } from '../../src/supervision/actor.ts';
 import { CostControl, type CostMachine } from '../../src/actors/cost-tracker.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
 import type { Ledger, LedgerEntry } from '../../src/contract/records.ts';
 import { MemoryLedger } from '../../src/stores/memory-ledger.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 
-import type { Actor } from '../../src/actors/actor.ts';
+import type { Actor } from '../../src/supervision/actor.ts';
 import { type CheckResult, HealthControl, type HealthMachine } from '../../src/actors/health-monitor.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { FAILURE_POLICY } from '../../src/contract/failures.ts';
 import type { ProviderHealth } from '../../src/contract/state.ts';
 import { type Announced, ProviderRig, type RigOptions } from '../support/provider-rig.ts';

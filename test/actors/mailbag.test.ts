@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 
-import { Actor, type ActorOptions } from '../../src/actors/actor.ts';
+import { Actor, type ActorOptions } from '../../src/supervision/actor.ts';
 import { Mailbag } from '../../src/actors/mailbag.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import type { EventName } from '../../src/contract/events.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { type CounterEvent, type CounterMachine, createCounterMachine } from '../support/counter-machine.ts';

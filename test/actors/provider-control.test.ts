@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 
 import { ProviderControl } from '../../src/actors/provider-control.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import type { ProviderConfig } from '../../src/contract/config.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { createProviderConfig } from '../support/adapter-calls.ts';

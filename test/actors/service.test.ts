@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 
-import type { Actor } from '../../src/actors/actor.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import type { Actor } from '../../src/supervision/actor.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { ServiceControl, type ServiceMachine } from '../../src/actors/service.ts';
 import type { RouteQuestion } from '../../src/policy/route.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';

@@ -1,12 +1,12 @@
 /** Numbers such as `actors 15` are those of the semantics checklist of supervision. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { Actor } from '../../src/actors/actor.ts';
+import { Actor } from '../../src/supervision/actor.ts';
 import { CostControl } from '../../src/actors/cost-tracker.ts';
 import { HealthControl } from '../../src/actors/health-monitor.ts';
-import type { ExitReason } from '../../src/actors/process.ts';
+import type { ExitReason } from '../../src/supervision/process.ts';
 import { ProviderControl } from '../../src/actors/provider-control.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { ServiceControl } from '../../src/actors/service.ts';
 import { Tree } from '../../src/actors/tree.ts';
 import type { ChildState } from '../../src/contract/state.ts';

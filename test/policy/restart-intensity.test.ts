@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { countRestart, restartDelayMs } from '../../src/policy/restart-intensity.ts';
+import { countRestart, restartDelayMs } from '../../src/supervision/restart-intensity.ts';
 
 /** Whether each of the restarts at these moments exceeds the intensity. */
 const exceeded = (restartsMax: number, periodMs: number, atMs: readonly number[]): readonly boolean[] => {

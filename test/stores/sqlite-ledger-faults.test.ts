@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { CostControl } from '../../src/actors/cost-tracker.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
 import type { LedgerEntry } from '../../src/contract/records.ts';
 import type { CostSummary } from '../../src/contract/state.ts';

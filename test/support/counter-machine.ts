@@ -1,7 +1,7 @@
 /** A small machine that counts, answers, waits and breaks on demand, for tests of what carries machines. */
 import { assign, setup } from 'xstate';
 
-import type { Reply } from '../../src/actors/actor.ts';
+import type { Reply } from '../../src/supervision/actor.ts';
 
 export type CounterEvent =
   | { readonly type: 'counted'; readonly by: number }

@@ -3,13 +3,13 @@
  * report a kind of failure, crash, start again. There is no supervisor here; a test says when the next incarnation starts.
  */
 import type { Announce } from '../../src/actors/announce.ts';
-import type { Actor } from '../../src/actors/actor.ts';
-import type { ExitReason } from '../../src/actors/process.ts';
+import type { Actor } from '../../src/supervision/actor.ts';
+import type { ExitReason } from '../../src/supervision/process.ts';
 import type { ProviderMachine } from '../../src/actors/provider.ts';
 import { type ClaimRequest, type ClaimResult, ProviderControl } from '../../src/actors/provider-control.ts';
 import { ProviderKeeper, type ProviderKeeperDeps } from '../../src/actors/provider-keeper.ts';
 import type { Permit, Report } from '../../src/actors/provider-memory.ts';
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { steadyWall } from '../../src/contract/clock.ts';
 import type { ProviderConfig } from '../../src/contract/config.ts';
 import type { EventName, Events } from '../../src/contract/events.ts';

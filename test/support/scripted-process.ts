@@ -1,6 +1,6 @@
 /** Processes that end as told, for tests of what supervises them. */
-import type { ExitReason, Process } from '../../src/actors/process.ts';
-import type { ChildSpec } from '../../src/actors/supervisor.ts';
+import type { ExitReason, Process } from '../../src/supervision/process.ts';
+import type { ChildSpec } from '../../src/supervision/child-spec.ts';
 
 export class ScriptedProcess implements Process {
   readonly id: string;
@@ -37,6 +37,10 @@ export class ScriptedProcess implements Process {
     for (const listener of this.#listeners) listener(reason);
   }
 
+  kill(): void {
+    this.exit({ kind: 'killed' });
+  }
+
   crash(): void {
     this.exit({ kind: 'error', error: new Error(`${this.id} crashed`) });
   }
@@ -53,7 +57,7 @@ export class ProcessFactory {
   spec(id: string, changes: Partial<ChildSpec> = {}): ChildSpec {
     return {
       id,
-      start: async (incarnation) => {
+      start: async ({ incarnation }) => {
         this.journal.push(`start ${id}`);
         await this.beforeStart.get(id)?.(incarnation);
         const process = new ScriptedProcess(id, incarnation);

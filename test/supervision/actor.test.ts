@@ -1,8 +1,8 @@
 /** Numbers such as `actors 49` are those of the semantics checklist of supervision. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { Actor, type ActorOptions } from '../../src/actors/actor.ts';
-import type { ExitReason } from '../../src/actors/process.ts';
+import { Actor, type ActorOptions } from '../../src/supervision/actor.ts';
+import type { ExitReason } from '../../src/supervision/process.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { type CounterEvent, type CounterMachine, createCounterMachine, TICK_MS } from '../support/counter-machine.ts';
 

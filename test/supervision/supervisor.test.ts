@@ -1,11 +1,13 @@
 /** Numbers such as `actors 15` are those of the semantics checklist of supervision. */
 import { describe, expect, test } from 'vitest';
 
-import type { ExitReason } from '../../src/actors/process.ts';
-import { SupervisorError } from '../../src/actors/process.ts';
-import { type ChildSpec, type RestartType, Supervisor, type SupervisorOptions } from '../../src/actors/supervisor.ts';
+import type { ExitReason } from '../../src/supervision/process.ts';
+import { SupervisorError } from '../../src/supervision/process.ts';
+import type { ChildSpec, RestartType } from '../../src/supervision/child-spec.ts';
+import { Supervisor } from '../../src/supervision/supervisor.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { ProcessFactory } from '../support/scripted-process.ts';
+import { build, incarnations, PERIOD_MS, run, type Scene, states } from '../support/supervised.ts';
 
 const EXITS: readonly ExitReason[] = [
   { kind: 'normal' },
@@ -13,45 +15,10 @@ const EXITS: readonly ExitReason[] = [
   { kind: 'killed' },
   { kind: 'error', error: new Error('went wrong') },
 ];
-const PERIOD_MS = 5_000;
-
-interface Scene {
-  readonly clock: VirtualClock;
-  readonly factory: ProcessFactory;
-  readonly supervisor: Supervisor;
-  readonly exits: ExitReason[];
-}
-
-const build = (
-  specs: (factory: ProcessFactory) => readonly ChildSpec[],
-  options: Partial<SupervisorOptions> = {},
-): Scene => {
-  const clock = new VirtualClock();
-  const factory = new ProcessFactory();
-  const supervisor = new Supervisor({
-    id: 'root',
-    clock,
-    children: specs(factory),
-    intensity: { restartsMax: 3, periodMs: PERIOD_MS },
-    backoff: { baseMs: 0, capMs: 0, healthyMs: 60_000 },
-    ...options,
-  });
-  const exits: ExitReason[] = [];
-  supervisor.onExit((reason) => exits.push(reason));
-  return { clock, factory, supervisor, exits };
+const remove = async (supervisor: Supervisor, id: string): Promise<void> => {
+  await supervisor.terminateChild(id);
+  await supervisor.deleteChild(id);
 };
-
-const run = async (
-  specs: (factory: ProcessFactory) => readonly ChildSpec[],
-  options: Partial<SupervisorOptions> = {},
-): Promise<Scene> => {
-  const scene = build(specs, options);
-  await scene.supervisor.start();
-  return scene;
-};
-
-const states = (supervisor: Supervisor): string[] => supervisor.children().map(({ id, state }) => `${id} ${state}`);
-const incarnations = (supervisor: Supervisor): number[] => supervisor.children().map(({ incarnation }) => incarnation);
 
 /** A promise that a test settles. */
 const hold = () => Promise.withResolvers<void>();
@@ -67,7 +34,7 @@ describe('start', () => {
     const { factory, supervisor, clock } = build((made) => [made.spec('a'), made.spec('b')]);
     factory.beforeStart.set('a', () => slow.promise);
     const started = supervisor.start();
-    await clock.advance(60_000);
+    await clock.advance(20_000);
     expect(factory.journal).toEqual(['start a']);
     slow.resolve();
     await started;
@@ -130,9 +97,11 @@ describe('start', () => {
     const { factory, supervisor, clock } = build((made) => [made.spec('a')]);
     factory.beforeStart.set('a', () => slow.promise);
     const started = supervisor.start();
-    await supervisor.stop();
+    await clock.settle();
+    const stopped = supervisor.stop();
+    await expect(started).rejects.toMatchObject({ code: 'failed-to-start', cause: { code: 'stopped' } });
+    await stopped;
     slow.resolve();
-    await expect(started).rejects.toMatchObject({ code: 'failed-to-start' });
     await clock.settle();
     expect(factory.aliveCount).toBe(0);
   });
@@ -338,7 +307,7 @@ describe('intensity', () => {
     await clock.advance(60_000);
     expect(states(supervisor)).toEqual(['sibling running', 'inner down']);
     expect([inner.started.length, factory.the('sibling').incarnation, exits.length]).toEqual([1, 1, 0]);
-    await supervisor.restartChild('inner');
+    await supervisor.renewChild('inner');
     expect(states(supervisor)).toEqual(['sibling running', 'inner running']);
   });
 });
@@ -355,8 +324,8 @@ describe('the wait before a restart', () => {
     await clock.advance(10);
     expect(states(supervisor)).toEqual(['a restarting', 'b running']);
     await supervisor.startChild(factory.spec('c'));
-    await supervisor.removeChild('c');
-    await supervisor.restartChild('b');
+    await remove(supervisor, 'c');
+    await supervisor.renewChild('b');
     expect(incarnations(supervisor)).toEqual([1, 2]);
     await supervisor.stop();
     expect(factory.aliveCount).toBe(0);
@@ -366,7 +335,7 @@ describe('the wait before a restart', () => {
   test('actors 27: removing a child ends its retry loop for good', async () => {
     const { factory, supervisor, clock } = await run((made) => [made.spec('a')], { backoff, intensity: plenty });
     factory.the('a').crash();
-    await supervisor.removeChild('a');
+    await remove(supervisor, 'a');
     await clock.advance(60_000);
     expect(factory.started).toHaveLength(1);
     expect(supervisor.children()).toEqual([]);
@@ -410,22 +379,22 @@ describe('operators', () => {
     const { factory, supervisor, exits } = await run((made) => [made.spec('a')], {
       intensity: { restartsMax: 0, periodMs: PERIOD_MS },
     });
-    for (let count = 0; count < 10; count += 1) await supervisor.restartChild('a');
+    for (let count = 0; count < 10; count += 1) await supervisor.renewChild('a');
     expect(supervisor.children()).toEqual([{ id: 'a', state: 'running', restarts: 10, incarnation: 11 }]);
     expect([factory.aliveCount, exits.length]).toEqual([1, 0]);
   });
 
   test('actors 44, 45: an unknown id is not found', async () => {
     const { supervisor } = await run(() => []);
-    await expect(supervisor.restartChild('nobody')).rejects.toMatchObject({ code: 'not-found' });
-    await expect(supervisor.removeChild('nobody')).rejects.toMatchObject({ code: 'not-found' });
+    await expect(supervisor.renewChild('nobody')).rejects.toMatchObject({ code: 'not-found' });
+    await expect(remove(supervisor, 'nobody')).rejects.toMatchObject({ code: 'not-found' });
   });
 
   test('two restarts at once leave one process alive, however slowly the old one stops', async () => {
     const { factory, supervisor, clock } = await run((made) => [made.spec('a')]);
     const slow = hold();
     factory.onStop.set('a', () => slow.promise);
-    const both = Promise.all([supervisor.restartChild('a'), supervisor.restartChild('a')]);
+    const both = Promise.all([supervisor.renewChild('a'), supervisor.renewChild('a')]);
     await clock.advance(100);
     factory.onStop.delete('a');
     slow.resolve();
@@ -439,7 +408,7 @@ describe('operators', () => {
     factory.beforeStart.set('a', (incarnation) => (incarnation === 2 ? slow.promise : undefined));
     factory.the('a').crash();
     await clock.advance(100);
-    const restarted = supervisor.restartChild('a');
+    const restarted = supervisor.renewChild('a');
     slow.resolve();
     await restarted;
     await clock.advance(10_000);
@@ -453,7 +422,7 @@ describe('operators', () => {
     factory.beforeStart.set('a', (incarnation) => ({ 2: slow.promise, 3: slower.promise })[incarnation]);
     factory.the('a').crash();
     await clock.advance(100);
-    const restarted = supervisor.restartChild('a');
+    const restarted = supervisor.renewChild('a');
     await clock.settle();
     slow.resolve();
     await clock.advance(1_000);
@@ -470,7 +439,7 @@ describe('operators', () => {
     factory.beforeStart.set('a', () => slow.promise);
     factory.the('a').crash();
     await clock.advance(100);
-    await supervisor.removeChild('a');
+    await remove(supervisor, 'a');
     slow.resolve();
     await clock.advance(10_000);
     expect(factory.aliveCount).toBe(0);
@@ -480,8 +449,8 @@ describe('operators', () => {
     const { factory, supervisor, clock } = await run((made) => [made.spec('a')]);
     const slow = hold();
     factory.onStop.set('a', () => slow.promise);
-    const restarted = supervisor.restartChild('a');
-    const removed = supervisor.removeChild('a');
+    const restarted = supervisor.renewChild('a');
+    const removed = remove(supervisor, 'a');
     slow.resolve();
     await Promise.allSettled([restarted, removed]);
     await clock.advance(10_000);
@@ -558,7 +527,7 @@ describe('shutdown', () => {
     const { factory, supervisor, clock, exits } = await run((made) => [made.spec('a', { shutdown: 1_000 })]);
     const old = factory.the('a');
     factory.onStop.set('a', () => new Promise(() => {}));
-    await clock.waitFor(supervisor.restartChild('a'));
+    await clock.waitFor(supervisor.renewChild('a'));
     old.crash();
     await clock.advance(10_000);
     expect(supervisor.children()).toEqual([{ id: 'a', state: 'running', restarts: 1, incarnation: 2 }]);
@@ -580,7 +549,7 @@ describe('shutdown', () => {
     factory.the('a').crash();
     await clock.settle();
     await supervisor.stop();
-    await expect(supervisor.startChild(factory.spec('b'))).rejects.toMatchObject({ code: 'failed-to-start' });
+    await expect(supervisor.startChild(factory.spec('b'))).rejects.toMatchObject({ code: 'stopped' });
     expect([factory.aliveCount, clock.pendingTimers]).toEqual([0, 0]);
   });
 

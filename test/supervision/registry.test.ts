@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { Registry } from '../../src/actors/registry.ts';
+import { Registry } from '../../src/supervision/registry.ts';
 import { ScriptedProcess } from '../support/scripted-process.ts';
 
 describe('the registry', () => {

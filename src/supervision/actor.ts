@@ -1,0 +1,293 @@
+/**
+ * One supervised XState root: its own system, its own timers, stoppable, with a bounded mailbox while suspended. XState lets
+ * an unobserved error end the Node process and knows no restart; here every error is an exit that a supervisor sees, and
+ * what an actor of an old incarnation still does reaches nobody.
+ */
+import {
+  type Actor as XStateActor,
+  type AnyStateMachine,
+  createActor,
+  type EventFromLogic,
+  type SnapshotFrom,
+} from 'xstate';
+import type { Clock, TimerHandle } from '../contract/clock.ts';
+import { Mailbox, type Ticket } from './mailbox.ts';
+import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
+import { type Answer, Request } from './request.ts';
+import { handleFor, isBudgetSpent, isHandling } from './turn-budget.ts';
+
+const MAILBOX_MAX = 10_000;
+const CALL_TIMEOUT_MS = 5_000;
+
+/** Sees each event before its actor does. A throw in it is a throw in the actor: the seam for fault injection. */
+export type BeforeEvent = (actorId: string, event: { readonly type: string }) => void;
+
+export interface ActorOptions<Machine extends AnyStateMachine> {
+  readonly id: string;
+  readonly incarnation: number;
+  readonly machine: Machine;
+  readonly clock: Clock;
+  /** How many events may wait while it is suspended or behind. Default 10,000. */
+  readonly mailboxMax?: number;
+  readonly beforeEvent?: BeforeEvent | undefined;
+  /** Takes what still waited in the mailbox when the actor ended. */
+  readonly onUndelivered?: (
+    events: readonly EventFromLogic<Machine>[],
+    crashedOn: EventFromLogic<Machine> | undefined,
+  ) => void;
+  /** Called after each transition with the new snapshot; what it keeps survives a crash. */
+  readonly onSnapshot?: (snapshot: SnapshotFrom<Machine>) => void;
+}
+
+/** Carries the answer of a `call`: put it into the event, the machine's action calls it. */
+export type Reply<Value> = (value: Value) => void;
+
+export class Actor<Machine extends AnyStateMachine> implements Process {
+  readonly id: string;
+  readonly incarnation: number;
+  readonly #clock: Clock;
+  readonly #onUndelivered: ActorOptions<Machine>['onUndelivered'];
+  readonly #root: XStateActor<AnyStateMachine>;
+  readonly #mailbox: Mailbox<EventFromLogic<Machine>>;
+  readonly #exitListeners = new Set<(reason: ExitReason) => void>();
+  #exit: ExitReason | undefined;
+  #isSuspended = false;
+  /** What it is catching up on. */
+  #current: EventFromLogic<Machine> | undefined;
+  #timer: TimerHandle | undefined;
+
+  /** Starts at once. */
+  constructor(options: ActorOptions<Machine>) {
+    this.id = options.id;
+    this.incarnation = options.incarnation;
+    this.#clock = options.clock;
+    this.#onUndelivered = options.onUndelivered;
+    this.#mailbox = new Mailbox(options.mailboxMax ?? MAILBOX_MAX);
+    const machine = intercept(options.machine, options.id, options.beforeEvent);
+    const { clock } = options;
+    // The supervised machines take no input; with the concrete type XState would demand a generic one.
+    this.#root = createActor(machine as AnyStateMachine, {
+      clock: {
+        setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
+        clearTimeout: (handle) => {
+          clock.clearTimeout(handle);
+        },
+      },
+    });
+    this.#root.subscribe({
+      next: (snapshot) => {
+        // It is a snapshot of `machine`, whose type the line above gave up.
+        if (this.#exit === undefined) options.onSnapshot?.(snapshot as SnapshotFrom<Machine>);
+      },
+      error: (error) => {
+        this.#end({ kind: 'error', error });
+      },
+      complete: () => {
+        this.#end({ kind: 'normal' });
+      },
+    });
+    this.#root.start();
+  }
+
+  get isSuspended(): boolean {
+    return this.#isSuspended;
+  }
+
+  get isAlive(): boolean {
+    return this.#exit === undefined;
+  }
+
+  /** The current snapshot. Synchronous and cheap. */
+  read(): SnapshotFrom<Machine> {
+    // As above.
+    return this.#root.getSnapshot() as SnapshotFrom<Machine>;
+  }
+
+  /** Tells the actor something and goes on. False when it is dead or its mailbox is full; never throws. */
+  cast(event: EventFromLogic<Machine>): boolean {
+    return this.#post(event) !== 'refused';
+  }
+
+  /**
+   * Asks the actor and waits for its answer, 5 s by default; for as long as it takes with an infinite `timeoutMs`.
+   * @throws {SupervisorError} `noproc` when it is dead or dies before it answers, `timeout`, `mailbox-full`, `aborted`,
+   *   `calling-self`
+   */
+  call<Value>(
+    createEvent: (reply: Reply<Value>) => EventFromLogic<Machine>,
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<Value> {
+    const { timeoutMs = CALL_TIMEOUT_MS, signal } = options;
+    return new Promise<Value>((resolve, reject) => {
+      const left = () =>
+        new SupervisorError('aborted', `the call to actor ${this.id} was aborted`, { cause: signal?.reason });
+      if (signal?.aborted === true) {
+        reject(left());
+        return;
+      }
+      const finish = () => {
+        if (timer !== undefined) this.#clock.clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const fail = (error: SupervisorError) => {
+        finish();
+        // Nobody waits for the answer any more.
+        withdraw();
+        reject(error);
+      };
+      const onAbort = () => {
+        fail(left());
+      };
+      const expire = () => {
+        fail(new SupervisorError('timeout', `actor ${this.id} did not answer within ${timeoutMs} ms`));
+      };
+      const timer = Number.isFinite(timeoutMs) ? this.#clock.setTimeout(expire, timeoutMs) : undefined;
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const withdraw = this.#ask<Value>(createEvent, (answer) => {
+        finish();
+        if (answer.kind === 'reply') resolve(answer.value);
+        else if (answer.kind === 'error') reject(answer.error);
+      });
+    });
+  }
+
+  /** Asks the actor; the answer is fetched with `wait` or `receive`. Errors are those of `call`, as answers. */
+  request<Value>(createEvent: (reply: Reply<Value>) => EventFromLogic<Machine>): Request<Value> {
+    return new Request<Value>(this.#clock, (settle) => this.#ask(createEvent, settle));
+  }
+
+  onExit(listener: (reason: ExitReason) => void): void {
+    if (this.#exit === undefined) this.#exitListeners.add(listener);
+    else listener(this.#exit);
+  }
+
+  suspend(): void {
+    this.#isSuspended = true;
+  }
+
+  resume(): void {
+    this.#isSuspended = false;
+    this.#catchUp();
+  }
+
+  stop(): Promise<void> {
+    this.#end({ kind: 'shutdown' });
+    return Promise.resolve();
+  }
+
+  kill(): void {
+    this.#end({ kind: 'killed' });
+  }
+
+  /** Ends the actor as a crash would; for supervisors' tests and for `restart`. */
+  crash(error: unknown): void {
+    this.#end({ kind: 'error', error });
+  }
+
+  #post(event: EventFromLogic<Machine>): Ticket<EventFromLogic<Machine>> | 'handled' | 'refused' {
+    if (this.#exit !== undefined) return 'refused';
+    if (!this.#isSuspended && this.#mailbox.size === 0 && !isBudgetSpent()) {
+      this.#handle(event);
+      return this.isAlive ? 'handled' : 'refused';
+    }
+    const ticket = this.#mailbox.push(event);
+    if (!this.#isSuspended) this.#catchUpLater();
+    return ticket ?? 'refused';
+  }
+
+  /** Tells the answer once; what it gives takes the question back. */
+  #ask<Value>(
+    createEvent: (reply: Reply<Value>) => EventFromLogic<Machine>,
+    settle: (answer: Answer<Value>) => void,
+  ): () => void {
+    const fail = (error: SupervisorError) => {
+      withdraw();
+      settle({ kind: 'error', error });
+    };
+    const onExit = (reason: ExitReason) => {
+      fail(new SupervisorError('noproc', `actor ${this.id} ended before it answered`, { cause: reason }));
+    };
+    let posted: Ticket<EventFromLogic<Machine>> | 'handled' | 'refused' = 'refused';
+    const withdraw = () => {
+      this.#exitListeners.delete(onExit);
+      if (typeof posted === 'object') this.#mailbox.withdraw(posted);
+    };
+    if (this.#exit !== undefined) onExit(this.#exit);
+    else if (isHandling(this)) fail(new SupervisorError('calling-self', `actor ${this.id} cannot wait for itself`));
+    else {
+      this.#exitListeners.add(onExit);
+      const event = createEvent((value) => {
+        this.#exitListeners.delete(onExit);
+        settle({ kind: 'reply', value });
+      });
+      posted = this.#post(event);
+      if (posted === 'refused' && this.isAlive)
+        fail(new SupervisorError('mailbox-full', `the mailbox of actor ${this.id} is full`));
+    }
+    return withdraw;
+  }
+
+  #handle(event: EventFromLogic<Machine>): void {
+    handleFor(this, () => {
+      this.#root.send(event);
+    });
+  }
+
+  /**
+   * Handles what waits, in order; what comes of it waits for the next turn of the event loop. One that crashes the actor is
+   * not lost: `#end` hands it on with those behind it.
+   */
+  #catchUp(): void {
+    // It is in the middle of it.
+    if (this.#current !== undefined) return;
+    for (let left = this.#mailbox.size; left > 0 && this.isAlive && !this.#isSuspended; left -= 1) {
+      this.#current = this.#mailbox.shift();
+      if (this.#current !== undefined) this.#handle(this.#current);
+      this.#current = undefined;
+    }
+    if (this.#mailbox.size > 0 && !this.#isSuspended) this.#catchUpLater();
+  }
+
+  /** In the next turn of the event loop. */
+  #catchUpLater(): void {
+    this.#timer ??= this.#clock.setTimeout(() => {
+      this.#timer = undefined;
+      this.#catchUp();
+    }, 0);
+  }
+
+  #end(reason: ExitReason): void {
+    if (this.#exit !== undefined) return;
+    this.#exit = reason;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#root.stop();
+    // Callers take their questions back before the rest is handed on.
+    tellExit(this.#exitListeners, reason);
+    const undelivered = [...(this.#current === undefined ? [] : [this.#current]), ...this.#mailbox.drain()];
+    if (undelivered.length > 0) this.#onUndelivered?.(undelivered, reason.kind === 'error' ? this.#current : undefined);
+  }
+}
+
+/**
+ * The same machine with `beforeEvent` inside the transition, where XState turns a throw into the actor's error. What is no
+ * snapshot would end the actor in XState's own code, outside of that.
+ */
+function intercept<Machine extends AnyStateMachine>(
+  machine: Machine,
+  id: string,
+  beforeEvent: BeforeEvent | undefined,
+): Machine {
+  const transition: Machine['transition'] = (snapshot, event, scope) => {
+    beforeEvent?.(id, event);
+    const next: unknown = machine.transition(snapshot, event, scope);
+    if (typeof next !== 'object' || next === null || !('status' in next))
+      throw new SupervisorError(
+        'bad-return-value',
+        `expected actor ${id} to answer ${event.type} with a snapshot, got: ${typeof next}`,
+      );
+    // It is what the machine gave.
+    return next as ReturnType<Machine['transition']>;
+  };
+  // The object differs from the machine in `transition` alone, which has the same type.
+  return Object.create(machine, { transition: { value: transition } }) as Machine;
+}

@@ -1,0 +1,267 @@
+/**
+ * A supervisor of many children of one kind (OTP's `simple_one_for_one`): each is started with arguments of its own, crashes
+ * alone, and is restarted with the same arguments. They come and go while it runs, so they have no place in an order: at the
+ * end all are stopped at once, within one limit. What it knows of a temporary child is its process.
+ */
+import type { Clock } from '../contract/clock.ts';
+import type { ChildState } from '../contract/state.ts';
+import {
+  checkChild,
+  checkOptions,
+  type ChildSpec,
+  type StartContext,
+  type Started,
+  type SupervisorObserver,
+  type SupervisorOptions,
+} from './child-spec.ts';
+import type { ChildCounts } from './child-table.ts';
+import { launch } from './launch.ts';
+import { Observers } from './observers.ts';
+import { PoolMember } from './pool-member.ts';
+import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
+import { Restarts } from './restart-intensity.ts';
+import { isRestartedAfter } from './restart-rules.ts';
+import { defaultLimit, endProcess, stopProcess } from './stop-process.ts';
+import { Turns } from './turns.ts';
+
+export interface PoolTemplate<Args> extends Pick<ChildSpec, 'restart' | 'shutdown' | 'type' | 'startTimeoutMs'> {
+  /** A throw or rejection is a failed start. */
+  readonly start: (args: Args, context: StartContext) => Started | Promise<Started>;
+}
+
+export interface PoolOptions<Args> extends Pick<SupervisorOptions, 'id' | 'intensity' | 'backoff'> {
+  readonly clock: Clock;
+  readonly template: PoolTemplate<Args>;
+  /** Default: as many as are started. */
+  readonly maxChildren?: number;
+  readonly observer?: SupervisorObserver;
+}
+
+export class Pool<Args> implements Process {
+  readonly id: string;
+  readonly #options: PoolOptions<Args>;
+  readonly #members = new Set<PoolMember<Args>>();
+  readonly #byProcess = new Map<Process, PoolMember<Args>>();
+  readonly #restarts: Restarts;
+  readonly #observers: Observers;
+  readonly #turns = new Turns();
+  readonly #exitListeners = new Set<(reason: ExitReason) => void>();
+  #starting: { readonly member: PoolMember<Args>; readonly giveUp: AbortController } | undefined;
+  #stopping: Promise<void> | undefined;
+  #exit: ExitReason | undefined;
+
+  /** @throws {SupervisorError} `invalid-spec` naming the field at fault */
+  constructor(options: PoolOptions<Args>) {
+    checkOptions(options);
+    checkTemplate(options);
+    this.id = options.id;
+    this.#options = options;
+    this.#restarts = new Restarts(options.clock, options);
+    this.#observers = new Observers(options.observer);
+  }
+
+  /**
+   * Starts one more child. Undefined when it is ignored; then nothing is kept.
+   * @throws {SupervisorError} `max-children`, `failed-to-start`, `stopped`
+   */
+  startChild(args: Args): Promise<Process | undefined> {
+    return this.#turns.run(async () => {
+      this.#assertRunning();
+      const { maxChildren = Number.POSITIVE_INFINITY } = this.#options;
+      if (this.#members.size >= maxChildren)
+        throw new SupervisorError('max-children', `pool ${this.id} has ${maxChildren} children, which is its maximum`);
+      const member = new PoolMember(args);
+      this.#members.add(member);
+      try {
+        return await this.#launch(member);
+      } catch (cause) {
+        this.#forget(member);
+        throw new SupervisorError('failed-to-start', `a child of pool ${this.id} failed to start`, { cause });
+      }
+    });
+  }
+
+  /** Stops a child and forgets it, also one that is being restarted. @throws {SupervisorError} `not-found` */
+  terminateChild(process: Process): Promise<void> {
+    const starting = this.#starting;
+    if (starting?.member.last === process) starting.giveUp.abort();
+    return this.#turns.run(async () => {
+      const member = this.#byProcess.get(process);
+      if (member === undefined) throw new SupervisorError('not-found', `pool ${this.id} has no such child`);
+      await this.#stopMember(member);
+      this.#forget(member);
+    });
+  }
+
+  children(): readonly ChildState[] {
+    return Array.from(this.#members, (member) => member.describe());
+  }
+
+  countChildren(): ChildCounts {
+    const specs = this.#members.size;
+    const active = [...this.#members].filter(({ process }) => process !== undefined).length;
+    const isOfSupervisors = this.#options.template.type === 'supervisor';
+    return { specs, active, supervisors: isOfSupervisors ? specs : 0, workers: isOfSupervisors ? 0 : specs };
+  }
+
+  onExit(listener: (reason: ExitReason) => void): void {
+    if (this.#exit === undefined) this.#exitListeners.add(listener);
+    else listener(this.#exit);
+  }
+
+  /** Stops all children at once, within one limit, then exits with `shutdown`. Idempotent. */
+  stop(): Promise<void> {
+    this.#starting?.giveUp.abort();
+    this.#stopping ??= this.#turns.run(() => this.#stopAll());
+    return this.#stopping;
+  }
+
+  /** Ends all children at once, and itself with `killed`. */
+  kill(): void {
+    if (this.#exit !== undefined) return;
+    this.#exit = { kind: 'killed' };
+    this.#stopping ??= Promise.resolve();
+    this.#starting?.giveUp.abort();
+    for (const member of this.#members) {
+      const process = this.#release(member);
+      if (process === undefined) continue;
+      endProcess(process);
+      this.#tellExited(member, process, { kind: 'killed' });
+    }
+    this.#members.clear();
+    this.#byProcess.clear();
+    tellExit(this.#exitListeners, this.#exit);
+  }
+
+  #assertRunning(): void {
+    if (this.#stopping !== undefined) throw new SupervisorError('stopped', `pool ${this.id} is stopping`);
+  }
+
+  /** Starts the next incarnation; undefined when it is ignored, and forgotten. Rejects when it fails. */
+  async #launch(member: PoolMember<Args>): Promise<Process | undefined> {
+    const { clock, template } = this.#options;
+    const giveUp = new AbortController();
+    const incarnation = member.begin();
+    this.#starting = { member, giveUp };
+    try {
+      this.#assertRunning();
+      const { startTimeoutMs } = template;
+      // Only those that are never started again have lost them.
+      const start = (context: StartContext) => template.start(member.args as Args, context);
+      const started = await launch({ id: `of pool ${this.id}`, incarnation, start, startTimeoutMs }, giveUp, clock);
+      if (started === 'ignore') {
+        this.#forget(member);
+        return undefined;
+      }
+      this.#run(member, started);
+      return started;
+    } catch (error) {
+      this.#observers.tell((observer) => observer.startFailed?.(this.id, incarnation, error));
+      throw error;
+    } finally {
+      this.#starting = undefined;
+    }
+  }
+
+  #run(member: PoolMember<Args>, process: Process): void {
+    // Whoever kept the process that came before can still name its successor by it, until that one runs.
+    if (member.last !== undefined) this.#byProcess.delete(member.last);
+    this.#byProcess.set(process, member);
+    member.run(process, this.#options.clock.nowMs());
+    if (this.#options.template.restart === 'temporary') member.args = undefined;
+    const { incarnation } = member;
+    this.#observers.tell((observer) => observer.childStarted?.(process.id, process, incarnation, incarnation - 1));
+    process.onExit((reason) => {
+      this.#memberExited(member, process, reason);
+    });
+  }
+
+  #memberExited(member: PoolMember<Args>, process: Process, reason: ExitReason): void {
+    if (member.process !== process) return;
+    this.#release(member);
+    this.#tellExited(member, process, reason);
+    if (this.#stopping !== undefined) return;
+    if (!isRestartedAfter(this.#options.template.restart ?? 'permanent', reason)) {
+      this.#forget(member);
+      return;
+    }
+    if (this.#restarts.isHealthyAfter(this.#options.clock.nowMs() - member.startedAtMs)) member.failures = 0;
+    member.state = 'restarting';
+    this.#inTurn(member, () => {
+      this.#restart(member);
+    });
+  }
+
+  #inTurn(member: PoolMember<Args>, act: () => void | Promise<void>): void {
+    const due = {};
+    member.due = due;
+    void this.#turns.run(async () => {
+      if (member.due !== due || this.#stopping !== undefined) return;
+      member.due = undefined;
+      await act();
+    });
+  }
+
+  #restart(member: PoolMember<Args>): void {
+    if (!this.#restarts.count()) {
+      this.#observers.tell((observer) => observer.gaveUp?.(this.id, this.#restarts.recent - 1));
+      // `stop` never rejects.
+      void this.stop();
+      return;
+    }
+    const delayMs = this.#restarts.delayMs(member.failures);
+    member.failures += 1;
+    member.timer = this.#options.clock.setTimeout(() => {
+      member.timer = undefined;
+      this.#inTurn(member, async () => {
+        try {
+          await this.#launch(member);
+        } catch {
+          member.state = 'restarting';
+          this.#inTurn(member, () => {
+            this.#restart(member);
+          });
+        }
+      });
+    }, delayMs);
+  }
+
+  async #stopAll(): Promise<void> {
+    await Promise.all(Array.from(this.#members, (member) => this.#stopMember(member)));
+    if (this.#exit !== undefined) return;
+    this.#exit = { kind: 'shutdown' };
+    this.#members.clear();
+    this.#byProcess.clear();
+    tellExit(this.#exitListeners, this.#exit);
+  }
+
+  async #stopMember(member: PoolMember<Args>): Promise<void> {
+    const process = this.#release(member);
+    if (process === undefined) return;
+    const limit = this.#options.template.shutdown ?? defaultLimit(process, this.#options.template.type);
+    this.#tellExited(member, process, await stopProcess(process, limit, this.#options.clock));
+  }
+
+  #release(member: PoolMember<Args>): Process | undefined {
+    if (member.timer !== undefined) this.#options.clock.clearTimeout(member.timer);
+    return member.release();
+  }
+
+  #forget(member: PoolMember<Args>): void {
+    this.#release(member);
+    this.#members.delete(member);
+    if (member.last !== undefined) this.#byProcess.delete(member.last);
+  }
+
+  #tellExited({ incarnation }: PoolMember<Args>, process: Process, reason: ExitReason): void {
+    this.#observers.tell((observer) => observer.childExited?.(process.id, process, incarnation, reason));
+  }
+}
+
+function checkTemplate<Args>({ template, maxChildren = 1 }: PoolOptions<Args>): void {
+  if (typeof template !== 'object' || template === null || Array.isArray(template))
+    throw new SupervisorError('invalid-spec', `expected template to be the one spec of all children of the pool`);
+  checkChild(template, 'template.');
+  if (!(maxChildren >= 0))
+    throw new SupervisorError('invalid-spec', `expected maxChildren to be a number from 0, got: ${maxChildren}`);
+}

@@ -1,0 +1,354 @@
+/**
+ * An OTP supervisor for one Node process. It starts its children in order; when one ends that should not have, it starts it
+ * again, alone or with its siblings as the strategy says, waits longer before each further try, and gives up when restarts
+ * come faster than its intensity allows: then it stops its children in reverse order and exits with `shutdown`, which its own
+ * supervisor sees. Like its model it does one thing after another; while a child waits for its restart every other call is
+ * answered. The algorithm is that of `supervisor.erl`: `restart/2`, `try_again_restart/1`, `do_auto_shutdown/2`.
+ */
+import type { ChildState } from '../contract/state.ts';
+import { type ChildSpec, checkOptions, checkSpec, type SupervisorOptions } from './child-spec.ts';
+import { type Child, type ChildCounts, ChildTable } from './child-table.ts';
+import { launch } from './launch.ts';
+import { Observers } from './observers.ts';
+import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
+import { Restarts } from './restart-intensity.ts';
+import { endsSupervisor, isRestartedAfter, restartedWith } from './restart-rules.ts';
+import { defaultLimit, endProcess, stopProcess } from './stop-process.ts';
+import { Turns } from './turns.ts';
+
+export class Supervisor implements Process {
+  readonly id: string;
+  readonly #options: SupervisorOptions;
+  readonly #children: ChildTable;
+  readonly #restarts: Restarts;
+  readonly #observers: Observers;
+  readonly #turns = new Turns();
+  readonly #exitListeners = new Set<(reason: ExitReason) => void>();
+  #starting: { readonly child: Child; readonly giveUp: AbortController; readonly isBoot: boolean } | undefined;
+  #hasStarted = false;
+  #stopping: Promise<void> | undefined;
+  #exit: ExitReason | undefined;
+
+  /** @throws {SupervisorError} `invalid-spec` naming the field at fault, also when two children share an id */
+  constructor(options: SupervisorOptions) {
+    checkOptions(options);
+    this.id = options.id;
+    this.#options = options;
+    this.#children = new ChildTable(options.id, options.history ?? new Map());
+    this.#restarts = new Restarts(options.clock, options);
+    this.#observers = new Observers(options.observer);
+    for (const spec of options.children) {
+      checkSpec(spec, options.autoShutdown);
+      if (this.#children.get(spec.id) !== undefined)
+        throw new SupervisorError(
+          'invalid-spec',
+          `expected child ids of supervisor ${this.id} to be unique, got: ${spec.id} twice`,
+        );
+      this.#children.add(spec);
+    }
+  }
+
+  /**
+   * Starts the children one after another. When one fails, those already started are stopped in reverse.
+   * @throws {SupervisorError} `failed-to-start` with the child's error as its cause; `already-started`, `stopped`
+   */
+  start(): Promise<void> {
+    return this.#turns.run(async () => {
+      this.#assertRunning();
+      if (this.#hasStarted) throw new SupervisorError('already-started', `supervisor ${this.id} was started already`);
+      this.#hasStarted = true;
+      for (const child of this.#children.list()) {
+        try {
+          await this.#launch(child, true);
+        } catch (error) {
+          const stopping = this.#stopAll();
+          this.#stopping ??= stopping;
+          await stopping;
+          throw this.#startError(child, error);
+        }
+      }
+    });
+  }
+
+  /**
+   * Adds a child and starts it; one that is ignored is kept, unless it is temporary. Undefined when it is ignored.
+   * @throws {SupervisorError} `already-started`, `already-present`, `failed-to-start`, `invalid-spec`, `stopped`
+   */
+  async startChild(spec: ChildSpec): Promise<Process | undefined> {
+    checkSpec(spec, this.#options.autoShutdown);
+    return this.#turns.run(async () => {
+      this.#assertRunning();
+      const child = this.#children.add(spec);
+      try {
+        return await this.#launch(child);
+      } catch (error) {
+        this.#children.delete(spec.id);
+        throw this.#startError(child, error);
+      }
+    });
+  }
+
+  /** Stops a child and keeps its spec, unless it is temporary. Ends its restarts. @throws {SupervisorError} `not-found` */
+  terminateChild(id: string): Promise<void> {
+    this.#giveUpStart(id);
+    return this.#turns.run(async () => {
+      const child = this.#children.find(id);
+      await this.#stopChild(child);
+      if (child.spec.restart === 'temporary') this.#children.delete(id);
+    });
+  }
+
+  /**
+   * Starts a child that was stopped, or that was ignored; not counted against the intensity. Undefined when it is ignored.
+   * @throws {SupervisorError} `not-found`, `running`, `restarting`, `failed-to-start`, `stopped`
+   */
+  restartChild(id: string): Promise<Process | undefined> {
+    return this.#turns.run(async () => this.#startAnew(this.#children.findStopped(id)));
+  }
+
+  /** Stops a child if it runs, and starts it as `restartChild` does. @throws {SupervisorError} `not-found`, `failed-to-start`, `stopped` */
+  renewChild(id: string): Promise<Process | undefined> {
+    this.#giveUpStart(id);
+    return this.#turns.run(async () => {
+      const child = this.#children.find(id);
+      await this.#stopChild(child);
+      return this.#startAnew(child);
+    });
+  }
+
+  /** Forgets a child that does not run. @throws {SupervisorError} `not-found`, `running`, `restarting` */
+  deleteChild(id: string): Promise<void> {
+    return this.#turns.run(() => {
+      this.#children.findStopped(id);
+      this.#children.delete(id);
+    });
+  }
+
+  /** The living process of a child. */
+  processOf(id: string): Process | undefined {
+    return this.#children.get(id)?.process;
+  }
+
+  children(): readonly ChildState[] {
+    return this.#children.states();
+  }
+
+  countChildren(): ChildCounts {
+    return this.#children.counts();
+  }
+
+  onExit(listener: (reason: ExitReason) => void): void {
+    if (this.#exit === undefined) this.#exitListeners.add(listener);
+    else listener(this.#exit);
+  }
+
+  /** Stops the children in reverse order, each within its own limit, then exits with `shutdown`. Idempotent. */
+  stop(): Promise<void> {
+    this.#starting?.giveUp.abort();
+    this.#stopping ??= this.#turns.run(() => this.#stopAll());
+    return this.#stopping;
+  }
+
+  /** Ends all children at once, and itself with `killed`. */
+  kill(): void {
+    if (this.#exit !== undefined) return;
+    this.#exit = { kind: 'killed' };
+    this.#stopping ??= Promise.resolve();
+    this.#starting?.giveUp.abort();
+    for (const child of this.#children.list().toReversed()) {
+      const process = this.#release(child);
+      if (process === undefined) continue;
+      endProcess(process);
+      this.#tellExited(child, process, { kind: 'killed' });
+    }
+    tellExit(this.#exitListeners, this.#exit);
+  }
+
+  #assertRunning(): void {
+    if (this.#stopping !== undefined) throw new SupervisorError('stopped', `supervisor ${this.id} is stopping`);
+  }
+
+  #startError(child: Child, cause: unknown): SupervisorError {
+    const message = `child ${child.spec.id} of supervisor ${this.id} failed to start`;
+    return new SupervisorError('failed-to-start', message, { cause });
+  }
+
+  /** A start that somebody waits for may hang; whoever ends the child does not wait for it. */
+  #giveUpStart(id: string): void {
+    if (this.#starting?.child.spec.id === id && !this.#starting.isBoot) this.#starting.giveUp.abort();
+  }
+
+  async #startAnew(child: Child): Promise<Process | undefined> {
+    this.#assertRunning();
+    child.failures = 0;
+    const history = this.#children.historyOf(child.spec.id);
+    history.restarts += history.incarnation > 0 ? 1 : 0;
+    try {
+      return await this.#launch(child);
+    } catch (error) {
+      child.state = 'down';
+      throw this.#startError(child, error);
+    }
+  }
+
+  /** Starts the next incarnation; undefined when it is ignored. Rejects when it fails. */
+  async #launch(child: Child, isBoot = false): Promise<Process | undefined> {
+    const { spec } = child;
+    const history = this.#children.historyOf(spec.id);
+    history.incarnation += 1;
+    const { incarnation } = history;
+    this.#release(child);
+    child.state = 'starting';
+    const giveUp = new AbortController();
+    this.#starting = { child, giveUp, isBoot };
+    try {
+      // A supervisor that was told to stop meanwhile starts nobody any more.
+      this.#assertRunning();
+      const { id, start, startTimeoutMs } = spec;
+      const started = await launch({ id, incarnation, start, startTimeoutMs }, giveUp, this.#options.clock);
+      if (started === 'ignore') {
+        child.state = 'stopped';
+        if (spec.restart === 'temporary') this.#children.delete(id);
+        return undefined;
+      }
+      this.#run(child, started, incarnation);
+      return started;
+    } catch (error) {
+      child.state = 'stopped';
+      this.#observers.tell((observer) => observer.startFailed?.(spec.id, incarnation, error));
+      throw error;
+    } finally {
+      this.#starting = undefined;
+    }
+  }
+
+  #run(child: Child, process: Process, incarnation: number): void {
+    const { id } = child.spec;
+    child.process = process;
+    child.state = 'running';
+    child.startedAtMs = this.#options.clock.nowMs();
+    const { restarts } = this.#children.historyOf(id);
+    this.#observers.tell((observer) => observer.childStarted?.(id, process, incarnation, restarts));
+    process.onExit((reason) => {
+      this.#childExited(child, process, reason);
+    });
+  }
+
+  #childExited(child: Child, process: Process, reason: ExitReason): void {
+    if (child.process !== process) return;
+    this.#release(child);
+    this.#tellExited(child, process, reason);
+    if (this.#stopping !== undefined) return;
+    const { restart = 'permanent', id } = child.spec;
+    if (isRestartedAfter(restart, reason)) child.state = 'restarting';
+    else if (restart === 'temporary') this.#children.delete(id);
+    else if (process.children !== undefined) child.state = 'down';
+    if (this.#restarts.isHealthyAfter(this.#options.clock.nowMs() - child.startedAtMs)) child.failures = 0;
+    this.#inTurn(child, () => this.#answerExit(child));
+  }
+
+  #answerExit(child: Child): void | Promise<void> {
+    if (child.state === 'restarting') return this.#restart(child);
+    const others = this.#children.list().map(({ spec, process, state }) => ({
+      ...spec,
+      isActive: process !== undefined || state === 'restarting',
+    }));
+    if (endsSupervisor(this.#options.autoShutdown ?? 'never', child.spec, others)) void this.stop();
+  }
+
+  /** In a turn of its own, unless something else is done about the child before, or the supervisor stops. */
+  #inTurn(child: Child, act: () => void | Promise<void>): void {
+    const due = {};
+    child.due = due;
+    void this.#turns.run(async () => {
+      if (child.due !== due || this.#stopping !== undefined) return;
+      child.due = undefined;
+      await act();
+    });
+  }
+
+  /** Counts one restart, stops who is restarted with the child, and starts them after a while. */
+  async #restart(child: Child): Promise<void> {
+    if (!this.#restarts.count()) {
+      this.#giveUp(child);
+      return;
+    }
+    await this.#stopWith(child);
+    child.state = 'restarting';
+    const delayMs = this.#restarts.delayMs(child.failures);
+    child.failures += 1;
+    child.timer = this.#options.clock.setTimeout(() => {
+      child.timer = undefined;
+      this.#inTurn(child, () => this.#startWith(child));
+    }, delayMs);
+  }
+
+  /** Those that are restarted with `pivot`, in reverse. Temporary ones are not started again. */
+  async #stopWith(pivot: Child): Promise<void> {
+    const affected = restartedWith(this.#options.strategy ?? 'one-for-one', this.#children.list(), pivot);
+    for (const child of affected.toReversed()) {
+      if (child === pivot) continue;
+      await this.#stopChild(child);
+      if (child.spec.restart === 'temporary') this.#children.delete(child.spec.id);
+    }
+  }
+
+  /** Who was started by somebody else meanwhile is stopped once more: all of them begin together. */
+  async #startWith(pivot: Child): Promise<void> {
+    await this.#stopWith(pivot);
+    const affected = restartedWith(this.#options.strategy ?? 'one-for-one', this.#children.list(), pivot);
+    for (const child of affected) {
+      if (this.#stopping !== undefined) return;
+      this.#children.historyOf(child.spec.id).restarts += 1;
+      try {
+        await this.#launch(child);
+      } catch {
+        // The one that failed is tried again, and with it those that its own restart concerns.
+        if (pivot.state === 'restarting') pivot.state = 'stopped';
+        child.state = 'restarting';
+        this.#inTurn(child, () => this.#restart(child));
+        return;
+      }
+    }
+  }
+
+  #giveUp(child: Child): void {
+    child.state = 'down';
+    this.#observers.tell((observer) => observer.gaveUp?.(this.id, this.#restarts.recent - 1));
+    // `stop` never rejects.
+    void this.stop();
+  }
+
+  async #stopAll(): Promise<void> {
+    for (const child of this.#children.list().toReversed()) await this.#stopChild(child);
+    if (this.#exit !== undefined) return;
+    this.#exit = { kind: 'shutdown' };
+    tellExit(this.#exitListeners, this.#exit);
+  }
+
+  /** Never rejects and never waits longer than the child's limit. */
+  async #stopChild(child: Child): Promise<void> {
+    const { spec } = child;
+    const process = this.#release(child);
+    if (process === undefined) return;
+    const limit = spec.shutdown ?? defaultLimit(process, spec.type);
+    const reason = await stopProcess(process, limit, this.#options.clock);
+    this.#tellExited(child, process, reason);
+  }
+
+  /** Nothing is due for it any more, and its process is nobody's. */
+  #release(child: Child): Process | undefined {
+    const { process } = child;
+    if (child.timer !== undefined) this.#options.clock.clearTimeout(child.timer);
+    child.timer = undefined;
+    child.due = undefined;
+    child.process = undefined;
+    if (child.state !== 'down') child.state = 'stopped';
+    return process;
+  }
+
+  #tellExited({ spec }: Child, process: Process, reason: ExitReason): void {
+    const { incarnation } = this.#children.historyOf(spec.id);
+    this.#observers.tell((observer) => observer.childExited?.(spec.id, process, incarnation, reason));
+  }
+}
