@@ -5,6 +5,7 @@
  */
 import {
   type Actor as XStateActor,
+  type AnyActorRef,
   type AnyStateMachine,
   createActor,
   type EventFromLogic,
@@ -18,6 +19,8 @@ import { handleFor, isBudgetSpent, isHandling } from './turn-budget.ts';
 
 const MAILBOX_MAX = 10_000;
 const CALL_TIMEOUT_MS = 5_000;
+/** What XState itself sends to a child that shall stop. */
+const STOP = { type: 'xstate.stop' };
 
 /** Sees each event before its actor does. A throw in it is a throw in the actor: the seam for fault injection. */
 export type BeforeEvent = (actorId: string, event: { readonly type: string }) => void;
@@ -76,8 +79,14 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     });
     this.#root.subscribe({
       next: (snapshot) => {
-        // It is a snapshot of `machine`, whose type the line above gave up.
-        if (this.#exit === undefined) options.onSnapshot?.(snapshot as SnapshotFrom<Machine>);
+        if (this.#exit !== undefined) return;
+        try {
+          // It is a snapshot of `machine`, whose type the line above gave up.
+          options.onSnapshot?.(snapshot as SnapshotFrom<Machine>);
+        } catch (error) {
+          // XState would throw it at the process.
+          this.#end({ kind: 'error', error });
+        }
       },
       error: (error) => {
         this.#end({ kind: 'error', error });
@@ -256,11 +265,18 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     }, 0);
   }
 
+  /** XState leaves the children of a root that crashed running. */
+  #stopRoot(): void {
+    const children: Readonly<Record<string, AnyActorRef | undefined>> = this.#root.getSnapshot().children ?? {};
+    this.#root.stop();
+    for (const child of Object.values(children)) if (child?.getSnapshot().status === 'active') child.send(STOP);
+  }
+
   #end(reason: ExitReason): void {
     if (this.#exit !== undefined) return;
     this.#exit = reason;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    this.#root.stop();
+    this.#stopRoot();
     // Callers take their questions back before the rest is handed on.
     tellExit(this.#exitListeners, reason);
     const undelivered = [...(this.#current === undefined ? [] : [this.#current]), ...this.#mailbox.drain()];
