@@ -28,7 +28,7 @@ const path = join(folder, 'ledger.db');
 const longest = new Map<string, number>();
 const host = timed(await createWorkerHost({ path, resultTtlMs: dayMs, hasWebhooks: false }));
 const gateway = new Gateway(host, systemClock);
-const ledger = new SqliteLedger(gateway, { retainDays: 60 });
+const ledger = new SqliteLedger(gateway, { retainDays: 60, clock: systemClock });
 
 console.log(
   `Node ${process.version}, ${ENTRIES} entries of 30 days, ${TENANTS} tenants, one request in ten tried twice\n`,

@@ -75,7 +75,13 @@ const OBJECT_NAME = 'the config';
 export async function startService(source: ConfigSource, deps: ServiceDeps = {}): Promise<Service> {
   const { tree } = await readConfigTree(source);
   const resolution = resolve(source, tree, deps);
-  const storage = { ...(await openStorage(resolution.config, deps.clock ?? systemClock)), ...deps.storage };
+  const report = (failure: object) => {
+    deps.logger?.warn(
+      { actor: 'store', ...failure },
+      'the store failed at work that nobody waits for; it is tried again',
+    );
+  };
+  const storage = { ...(await openStorage(resolution.config, deps.clock ?? systemClock, report)), ...deps.storage };
   const composition = new Composition({ source, tree, deps, resolution, storage });
   try {
     return await composition.start();
@@ -250,6 +256,7 @@ class Composition implements ServiceOwner {
       service: new ServiceControl(shared),
       open: new OpenTable(),
       lookouts: new Lookouts(clock),
+      doubts: new Set(),
       departures: new Departures(),
       steadyWallMs: steadyWall(clock),
       feed: () => {

@@ -9,23 +9,24 @@ import { MemoryFiles } from './stores/memory-files.ts';
 import { MemoryLedger } from './stores/memory-ledger.ts';
 import { MemoryOutbox } from './stores/memory-outbox.ts';
 import { MemoryStore } from './stores/memory.ts';
+import type { ReportFailure } from './stores/sqlite/background-work.ts';
 import { openSqliteStorage } from './stores/sqlite/open-storage.ts';
 
 /** @throws {SwitchgearError} `store-unavailable` that says which file, what is wrong with it, and what to do */
-export async function openStorage(config: ResolvedConfig, clock: Clock): Promise<Storage> {
+export async function openStorage(config: ResolvedConfig, clock: Clock, report: ReportFailure): Promise<Storage> {
   const { store, ledger, webhooks } = config;
   if (store.kind === 'memory') return createMemoryStorage(config, clock);
   const { resultTtlMs } = store;
   // Whole, so that whoever reads a message knows which file is meant.
   const path = resolve(store.path);
   const hasWebhooks = webhooks !== undefined;
-  return openSqliteStorage({ path, resultTtlMs, hasWebhooks, clock, retainDays: ledger.retainDays });
+  return openSqliteStorage({ path, resultTtlMs, hasWebhooks, clock, retainDays: ledger.retainDays, report });
 }
 
 /** Everything in memory: gone with the process. */
 function createMemoryStorage({ store, ledger, webhooks }: ResolvedConfig, clock: Clock): Storage {
-  const outbox = new MemoryOutbox({ clock });
   const { resultTtlMs } = store;
+  const outbox = new MemoryOutbox({ clock, resultTtlMs });
   const requests = new MemoryStore({ clock, resultTtlMs, ...(webhooks !== undefined && { outbox }) });
   return {
     requests,

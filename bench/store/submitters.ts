@@ -41,7 +41,9 @@ export async function openSubmitter({ subject, port }: Task, path: string): Prom
 
 async function openStorage(path: string, hasThread: boolean): Promise<Storage> {
   const options = { path, resultTtlMs: 86_400_000, hasWebhooks: false };
-  const host = hasThread ? await createWorkerHost(options) : createInlineHost(options);
+  const host = hasThread
+    ? await createWorkerHost(options)
+    : createInlineHost(options, { afterTurn: (callback) => void setImmediate(callback) });
   return createSqliteStorage(host, { clock: systemClock, retainDays: 30 });
 }
 

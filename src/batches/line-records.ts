@@ -4,7 +4,6 @@ import type { ErrorCode } from '../contract/errors.ts';
 import type { BatchLine, RequestRecord } from '../contract/records.ts';
 import type { ParsedRequest } from '../contract/request.ts';
 import type { RequestId } from '../contract/response.ts';
-import { hashRequest } from '../runtime/record.ts';
 
 /** A line and where it stands. */
 export interface PlacedLine {
@@ -75,7 +74,7 @@ function openRecord(
     requestId,
     tenant: batch.tenant,
     idempotencyKey: undefined,
-    requestHash: hashRequest(request, fallbacks),
+    requestHash: '',
     request,
     fallbacks,
     priority,

@@ -25,12 +25,13 @@ export interface RequestRecord {
   readonly requestId: RequestId;
   readonly tenant: string;
   readonly idempotencyKey: string | undefined;
-  /** SHA-256 of the canonical request, for idempotency conflicts. */
+  /** SHA-256 of the canonical request, for idempotency conflicts; empty where there is no key. */
   readonly requestHash: string;
   readonly request: ParsedRequest;
   readonly fallbacks: readonly string[] | 'none' | undefined;
   readonly priority: Priority;
   readonly tags: Readonly<Record<string, string>>;
+  /** By the wall clock, as `settledAt`: for people, nothing is decided by it. */
   readonly createdAt: number;
   /** When it came into the queue, on the steady wall clock: its place in line and its deadline follow from it. */
   readonly enqueuedAt: number;
@@ -113,8 +114,11 @@ export interface RequestStore {
   markRunning(claim: Claim, target: { readonly provider: string; readonly model: string }): Promise<boolean>;
   /** False as for `park`. */
   markQueued(claim: Claim): Promise<boolean>;
-  /** Adds what one attempt came to. False as for `park`. */
-  addAttempt(claim: Claim, attempt: AttemptReport): Promise<boolean>;
+  /**
+   * Adds what one attempt came to: the `number`th of the request, from 1, after those before it. One that is known changes
+   * nothing, so that telling it again is no mistake. False as for `park`.
+   */
+  addAttempt(claim: Claim, number: number, attempt: AttemptReport): Promise<boolean>;
   /** False when the record was settled already or the claim is old; nothing changes then. */
   settle(claim: Claim, settlement: Settlement, settledAt: number): Promise<boolean>;
   /** Ends a record that is parked; false when it is not. */

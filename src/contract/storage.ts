@@ -19,20 +19,28 @@ export type SettlementNotice =
   | { readonly status: 'succeeded' }
   | { readonly status: 'failed' | 'cancelled'; readonly error: Pick<ErrorReport, 'code' | 'message'> };
 
-/** A notice of a settlement that is still to be delivered. It is written together with the settlement. */
-export interface WebhookDelivery {
+interface Undelivered {
   readonly requestId: RequestId;
-  readonly settlement: SettlementNotice;
-  readonly settledAt: number;
   /** How often delivery was tried. */
   readonly tries: number;
   /** Epoch ms, steady wall clock: not before. */
   readonly dueAt: number;
 }
 
+/** A notice of a settlement that is still to be delivered. It is written together with the settlement. */
+export interface WebhookDelivery extends Undelivered {
+  readonly settlement: SettlementNotice;
+  readonly settledAt: number;
+}
+
+/** A notice whose result expired before it was delivered: there is nothing left to come for. */
+export interface ExpiredDelivery extends Undelivered {
+  readonly settlement: undefined;
+}
+
 export interface WebhookOutbox {
-  /** Those that are due at `nowMs`, oldest first, at most `max`. */
-  due(nowMs: number, max: number): Promise<readonly WebhookDelivery[]>;
+  /** Those that are due at `nowMs`, oldest first, at most `max`. A notice is due at the latest when its result expires. */
+  due(nowMs: number, max: number): Promise<readonly (WebhookDelivery | ExpiredDelivery)[]>;
   /** When the next one is due; undefined when there is none. */
   nextDueAt(): Promise<number | undefined>;
   /** `tries` counts all of them: asking twice is no mistake. */

@@ -11,7 +11,6 @@ import { queueKey } from '../policy/order.ts';
 import { type Candidate, resolveCandidates } from '../policy/resolve.ts';
 import { askStore } from './ask-store.ts';
 import { endUnreadable } from './end-parked.ts';
-import { estimateInputTokens } from './estimate.ts';
 import { insist } from './insist.ts';
 import { OpenRequest, type OpenRequestInit } from './open-request.ts';
 import { PartSink } from './part-sink.ts';
@@ -39,7 +38,7 @@ export type Admitted =
   | { readonly kind: 'parked' | 'known'; readonly requestId: RequestId };
 
 /** What is known of a request; the rest follows from it. */
-type OpenParts = Omit<OpenRequestInit, 'inputTokens' | 'sink'>;
+type OpenParts = Omit<OpenRequestInit, 'sink'>;
 
 export class Door {
   readonly #runtime: Runtime;
@@ -227,7 +226,7 @@ export class Door {
     const { open: table, announce, lookouts, clock } = this.#runtime;
     const { requestId, request, mode, priority } = parts;
     const sink = mode === 'stream' ? new PartSink() : undefined;
-    const open = new OpenRequest({ ...parts, inputTokens: estimateInputTokens(request), sink }, clock);
+    const open = new OpenRequest({ ...parts, sink }, clock);
     // What was spent on it before keeps its place in the ledger.
     if (record !== undefined) open.attempts.push(...record.attempts);
     table.add(open);

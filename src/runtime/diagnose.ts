@@ -30,7 +30,7 @@ const FEATURES: readonly Feature[] = [
 
 /** Every candidate in order, with why it would or would not be used now. Sends nothing. */
 export function explainCandidates(runtime: Runtime, target: RankTarget): readonly ExplainedCandidate[] {
-  const ranked = rankFor(runtime, target, new Progress().needs(estimateInputTokens(target.request)));
+  const ranked = rankFor(runtime, target, new Progress().needs({ inputTokens: estimateInputTokens(target.request) }));
   return ranked.map((entry) => ({
     provider: entry.candidate.provider,
     model: entry.candidate.model,

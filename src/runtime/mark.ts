@@ -28,10 +28,8 @@ export async function markQueued(runtime: Runtime, open: OpenRequest): Promise<v
  */
 export async function recordMissing({ store }: Runtime, open: OpenRequest): Promise<void> {
   if (!open.isBehind) return;
-  const loaded = await store.load(open.requestId);
-  // One that was said to have failed may have had its effect; what is recorded is always the beginning of what there was.
-  const known = loaded.kind === 'found' ? loaded.record.attempts.length : open.attempts.length;
-  for (const attempt of open.attempts.slice(known)) await store.addAttempt(open.claim, attempt);
+  // One that was said to have failed may have had its effect: it is told again, and counts once.
+  for (const [index, attempt] of open.attempts.entries()) await store.addAttempt(open.claim, index + 1, attempt);
   open.isBehind = false;
 }
 

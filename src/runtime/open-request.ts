@@ -9,6 +9,7 @@ import type { Delivery, ParsedRequest, Priority } from '../contract/request.ts';
 import type { AttemptReport, RequestId } from '../contract/response.ts';
 import type { Candidate } from '../policy/resolve.ts';
 import type { QueueKey } from '../policy/order.ts';
+import { estimateInputTokens } from './estimate.ts';
 import { PartHistory } from './part-history.ts';
 import type { PartSink } from './part-sink.ts';
 import { sleep } from './sleep.ts';
@@ -26,8 +27,6 @@ export interface OpenRequestInit {
   readonly tags: Readonly<Record<string, string>>;
   readonly delivery: Delivery;
   readonly timeoutMs: number;
-  /** About how many tokens the input has. */
-  readonly inputTokens: number;
   readonly isStored: boolean;
   /** Which line of which batch it is. */
   readonly batch: BatchLine | undefined;
@@ -70,6 +69,7 @@ export class OpenRequest {
   #settlement: Settlement | undefined;
   #error: SwitchgearError | undefined;
   #detachCaller: (() => void) | undefined;
+  #inputTokens: number | undefined;
 
   constructor(init: OpenRequestInit, clock: Clock) {
     this.init = init;
@@ -90,6 +90,12 @@ export class OpenRequest {
   /** When it was admitted, monotonic ms. */
   get admittedAtMs(): number {
     return this.init.enqueuedAtMs;
+  }
+
+  /** About how many tokens the input has. Counting takes longer than everything else that a submission waits for. */
+  get inputTokens(): number {
+    this.#inputTokens ??= estimateInputTokens(this.init.request);
+    return this.#inputTokens;
   }
 
   /** The right to write its record. */

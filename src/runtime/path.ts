@@ -200,7 +200,7 @@ class Journey {
         model: candidate.model,
         outcome,
         paceTokens: this.#paceTokens(),
-        inputTokens: this.#open.init.inputTokens,
+        inputTokens: this.#open.inputTokens,
         attemptsBefore: this.#progress.attemptsAt(candidate) - 1,
         random: this.#chance,
       });
@@ -360,7 +360,8 @@ class Journey {
   }
 
   #paceTokens(): number {
-    const { request, inputTokens } = this.#open.init;
+    const { inputTokens, init } = this.#open;
+    const { request } = init;
     return inputTokens + (request.kind === 'completion' ? (request.maxTokens ?? OUTPUT_TOKENS_ASSUMED) : 0);
   }
 

@@ -29,8 +29,15 @@ export class Progress {
   /** Whether anything failed in this round that time may mend. */
   #hasTransient = false;
 
-  needs(inputTokens: number): RequestNeeds {
-    return { inputTokens, spent: this.#spent, tooLong: this.#tooLong };
+  /** The input is counted when somebody asks how long it is. */
+  needs(of: Pick<RequestNeeds, 'inputTokens'>): RequestNeeds {
+    return {
+      get inputTokens() {
+        return of.inputTokens;
+      },
+      spent: this.#spent,
+      tooLong: this.#tooLong,
+    };
   }
 
   get lastFailure(): LastFailure | undefined {

@@ -5,7 +5,7 @@ import type { ParsedRequest, RequestOptions } from '../contract/request.ts';
 import type { OpenRequestInit } from './open-request.ts';
 
 export function recordOf(
-  init: Omit<OpenRequestInit, 'inputTokens' | 'sink'>,
+  init: Omit<OpenRequestInit, 'sink'>,
   options: RequestOptions,
   { enqueuedAt, recovery }: Pick<RequestRecord, 'enqueuedAt' | 'recovery'>,
 ): RequestRecord {
@@ -13,7 +13,7 @@ export function recordOf(
     requestId: init.requestId,
     tenant: init.tenant,
     idempotencyKey: options.idempotencyKey,
-    requestHash: hashRequest(init.request, options.fallbacks),
+    requestHash: options.idempotencyKey === undefined ? '' : hashRequest(init.request, options.fallbacks),
     request: init.request,
     fallbacks: options.fallbacks,
     priority: init.priority,

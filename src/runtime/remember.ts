@@ -32,7 +32,8 @@ export async function remember(runtime: Runtime, open: OpenRequest, ended: Ended
   observe(runtime, ended, report);
   announceFailure(runtime, open, ended, report);
   if (!open.init.isStored) return;
-  const isRecorded = await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.claim, report));
+  const number = open.attempts.length;
+  const isRecorded = await bookkeep(runtime, open, 'addAttempt', () => store.addAttempt(open.claim, number, report));
   if (!isRecorded) open.isBehind = true;
 }
 
@@ -59,7 +60,7 @@ function usageOf(open: OpenRequest, outcome: AttemptOutcome): Usage | undefined 
   // An embedding writes nothing, whatever the model's price for output is.
   if (outcome.kind === 'embedded') return { outputTokens: 0, ...outcome.reply.usage };
   if (outcome.kind === 'answered') return outcome.reply.usage;
-  return outcome.written && estimatePartialUsage(outcome.written, open.init.inputTokens);
+  return outcome.written && estimatePartialUsage(outcome.written, open.inputTokens);
 }
 
 function reportOf({ candidate, outcome }: EndedAttempt, cost: Cost | undefined): AttemptReport {

@@ -16,8 +16,8 @@ export function route(runtime: Runtime, open: OpenRequest, progress: Progress): 
 
 /** Every candidate of an open request, judged now. */
 export function rankNow(runtime: Runtime, open: OpenRequest, progress: Progress): readonly RankedCandidate[] {
-  const { request, mode, candidates, inputTokens } = open.init;
-  return rankFor(runtime, { request, mode, candidates }, progress.needs(inputTokens));
+  const { request, mode, candidates } = open.init;
+  return rankFor(runtime, { request, mode, candidates }, progress.needs(open));
 }
 
 export interface RankTarget {

@@ -9,6 +9,7 @@ import type { Catalogue } from '../contract/catalogue.ts';
 import type { Clock } from '../contract/clock.ts';
 import type { ResolvedConfig } from '../contract/config.ts';
 import type { BatchLine, RequestStore } from '../contract/records.ts';
+import type { RequestId } from '../contract/response.ts';
 import type { Departures } from './queue-retry.ts';
 import type { Lookouts } from './lookouts.ts';
 import type { OpenTable } from './open-table.ts';
@@ -34,6 +35,8 @@ export interface Runtime {
   readonly service: ServiceControl;
   readonly open: OpenTable;
   readonly lookouts: Lookouts;
+  /** Parked requests whose end may be on disk or not: it is being found out. */
+  readonly doubts: Set<RequestId>;
   readonly departures: Departures;
   /** There may be room for records that wait in the store. */
   readonly feed: () => void;
@@ -41,7 +44,7 @@ export interface Runtime {
   readonly noteLineEnded: (line: BatchLine) => void;
   /** A settlement was written, and with it the notice for who is told of it. */
   readonly wakeWebhooks: () => void;
-  /** Epoch ms that only go forward: what is stored is dated by it. */
+  /** Epoch ms that only go forward: places in line and deadlines that are stored follow from it. */
   readonly steadyWallMs: () => number;
   /** Aborts when the grace of a stop is over, or the root gave up: nothing is worth waiting for any more. */
   readonly ending: AbortSignal;

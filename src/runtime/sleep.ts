@@ -27,24 +27,27 @@ export function sleep(clock: Clock, waitMs: number, signal?: AbortSignal): Promi
  * Waits for `promise`, at most `waitMs` and only while `signal` is not aborted. True when it settled. Never rejects; leaves
  * no timer behind.
  */
-export async function settledWithin(
+export function settledWithin(
   clock: Clock,
   promise: Promise<unknown>,
   waitMs: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  if (signal?.aborted === true) return false;
-  const over = new AbortController();
-  const leave = () => {
-    over.abort();
-  };
-  signal?.addEventListener('abort', leave, { once: true });
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  const isSettled = await Promise.race([settled, sleep(clock, waitMs, over.signal).then(() => false)]);
-  over.abort();
-  signal?.removeEventListener('abort', leave);
-  return isSettled;
+  if (signal?.aborted === true) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const finish = (isSettled: boolean) => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+      resolve(isSettled);
+    };
+    const giveUp = () => {
+      finish(false);
+    };
+    const timer = clock.setTimeout(giveUp, waitMs);
+    signal?.addEventListener('abort', giveUp, { once: true });
+    const settle = () => {
+      finish(true);
+    };
+    promise.then(settle, settle);
+  });
 }

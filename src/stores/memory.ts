@@ -102,8 +102,10 @@ export class MemoryStore implements RequestStore, LineRecords {
     return this.#change(claim, (record) => ({ ...record, status: 'queued' }));
   }
 
-  async addAttempt(claim: Claim, attempt: AttemptReport): Promise<boolean> {
-    return this.#change(claim, (record) => ({ ...record, attempts: [...record.attempts, attempt] }));
+  async addAttempt(claim: Claim, number: number, attempt: AttemptReport): Promise<boolean> {
+    return this.#change(claim, (record) =>
+      number <= record.attempts.length ? record : { ...record, attempts: [...record.attempts, attempt] },
+    );
   }
 
   async settle(claim: Claim, settlement: Settlement, settledAt: number): Promise<boolean> {
@@ -200,7 +202,7 @@ export class MemoryStore implements RequestStore, LineRecords {
     const record = this.#records.get(requestId);
     this.#records.delete(requestId);
     this.#settled.delete(requestId);
-    this.#options.outbox?.forget(requestId);
+    this.#options.outbox?.expire(requestId);
     const key = record === undefined ? undefined : idempotencyKeyOf(record);
     if (key !== undefined && this.#keys.get(key) === requestId) this.#keys.delete(key);
     this.#expired.set(requestId, expiresAtMs + this.#options.resultTtlMs);

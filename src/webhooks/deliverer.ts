@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WebhooksConfig } from '../contract/config.ts';
 import type { TimerHandle } from '../contract/clock.ts';
 import type { RequestId } from '../contract/response.ts';
-import type { WebhookDelivery } from '../contract/storage.ts';
+import type { ExpiredDelivery, WebhookDelivery } from '../contract/storage.ts';
 import { askStore } from '../runtime/ask-store.ts';
 import { settledWithin } from '../runtime/sleep.ts';
 import { type DeliveryDeps, outboxPauseMs, tryDelivery } from './delivery.ts';
@@ -141,7 +141,7 @@ export class Deliverer {
     return !this.#isClosed && !this.#inFlight.has(requestId) && !this.#endedMeanwhile.has(requestId);
   }
 
-  #start(delivery: WebhookDelivery): void {
+  #start(delivery: WebhookDelivery | ExpiredDelivery): void {
     const { requestId } = delivery;
     const breakOff = new AbortController();
     // It never rejects.

@@ -1,7 +1,7 @@
 /** One try of one notice: sent, judged, and what came of it written to the outbox. */
 import type { Clock } from '../contract/clock.ts';
 import type { EventName, Events } from '../contract/events.ts';
-import type { WebhookDelivery, WebhookOutbox } from '../contract/storage.ts';
+import type { ExpiredDelivery, WebhookDelivery, WebhookOutbox } from '../contract/storage.ts';
 import { askStore, STORE_WAIT_MS } from '../runtime/ask-store.ts';
 import { sleep } from '../runtime/sleep.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -32,9 +32,10 @@ export function outboxPauseMs(failures: number): number {
 export async function tryDelivery(
   deps: DeliveryDeps,
   endpoint: Endpoint,
-  delivery: WebhookDelivery,
+  delivery: WebhookDelivery | ExpiredDelivery,
   signal: AbortSignal,
 ): Promise<number> {
+  if (delivery.settlement === undefined) return tellExpired(deps, delivery, signal);
   const outcome = await endpoint.send(renderNotice(delivery), signal);
   if (outcome.kind === 'abandoned') return 0;
   const step = decideNext(outcome, delivery.tries, deps.clock.random());
@@ -42,9 +43,16 @@ export async function tryDelivery(
   return step.kind === 'retry' ? step.holdMs : 0;
 }
 
+/** Whoever came for the result now would find none: nothing is sent, and the notice is given up. */
+async function tellExpired(deps: DeliveryDeps, delivery: ExpiredDelivery, signal: AbortSignal): Promise<number> {
+  const step = { kind: 'give-up', reason: 'the result expired before its notice was delivered' } as const;
+  if (await writeStep(deps, delivery, step, signal)) announceStep(deps, delivery, step);
+  return 0;
+}
+
 async function writeStep(
   { clock, steadyNowMs, outbox, announce }: DeliveryDeps,
-  { requestId, tries }: WebhookDelivery,
+  { requestId, tries }: WebhookDelivery | ExpiredDelivery,
   step: NextStep,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -63,9 +71,12 @@ async function writeStep(
   }
 }
 
-function announceStep({ announce }: DeliveryDeps, delivery: WebhookDelivery, step: NextStep): void {
-  const { requestId } = delivery;
-  const tries = delivery.tries + 1;
+function announceStep(
+  { announce }: DeliveryDeps,
+  { requestId, tries: triesBefore, settlement }: WebhookDelivery | ExpiredDelivery,
+  step: NextStep,
+): void {
+  const tries = settlement === undefined ? triesBefore : triesBefore + 1;
   switch (step.kind) {
     case 'done':
       announce('webhook.delivered', { requestId, tries, status: step.status });

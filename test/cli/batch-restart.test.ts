@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import OpenAI from 'openai';
-import { describe, expect, test } from 'vitest';
+import { describe, test } from 'vitest';
 import { runCommandLine } from '../../src/cli/program.ts';
 import { startDaemon, writeConfig } from '../daemon/daemon-process.ts';
 import { inputOf } from '../support/batch-edge.ts';
@@ -27,8 +27,8 @@ async function idsOf(file: string): Promise<readonly unknown[]> {
   return lines.map((line) => (JSON.parse(line) as { custom_id: unknown }).custom_id);
 }
 
-describe('a daemon that is started again', () => {
-  test('while a batch is watched goes on with it, killed or stopped, and the watcher with both', async () => {
+describe.concurrent('a daemon that is started again', () => {
+  test('while a batch is watched goes on with it, killed or stopped, and the watcher with both', async ({ expect }) => {
     await using folder = await writeConfig('');
     const file = join(folder.folder, 'requests.jsonl');
     const output = join(folder.folder, 'requests.output.jsonl');
@@ -65,7 +65,9 @@ describe('a daemon that is started again', () => {
     expect(status.err).toContain('made from this file before');
   }, 60_000);
 
-  test('and kept batches in memory does not know them: the watcher says so, the same command begins anew', async () => {
+  test('and kept batches in memory does not know them: the watcher says so, the same command begins anew', async ({
+    expect,
+  }) => {
     await using folder = await writeConfig('');
     const file = join(folder.folder, 'requests.jsonl');
     await writeFile(file, inputOf(LINES));

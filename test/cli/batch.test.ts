@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runCommandLine } from '../../src/cli/program.ts';
+import { until } from '../simulator/support.ts';
 import { inputOf, lineOf, startBatchEdge } from '../support/batch-edge.ts';
 import { answer, echo, fail, hang, when } from '../support/scripted-provider.ts';
 import { always, reply, startScriptedDaemon } from './scripted-daemon.ts';
@@ -35,7 +36,8 @@ async function linesOf(file: string): Promise<readonly Record<string, unknown>[]
   return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
 }
 
-describe('batch run', () => {
+// They wait for the next look at the batch more than for anything else: several at once.
+describe.concurrent('batch run', () => {
   test('writes the results of a file beside it, in its order, and says what they cost', async () => {
     await using edge = await startBatchEdge();
     edge.provider.always = when(({ number }) => echo(number % 3));
@@ -102,8 +104,8 @@ describe('batch run', () => {
     const shell = createTestShell();
     const words = ['batch', 'run', folder.input, '--url', edge.url];
     const watching = runCommandLine(words, shell);
-    await expect.poll(() => edge.provider.attempts.length).toBe(2);
-    await expect.poll(() => shell.err()).toContain('of 3');
+    await until(() => edge.provider.attempts.length === 2, 'the second line to be asked');
+    await until(() => shell.err().includes('of 3'), 'the progress to be shown');
     shell.pressControlC();
     expect(await watching).toBe(130);
     const batchId = /batch_\w+/.exec(shell.err())?.[0] ?? '';
@@ -134,7 +136,7 @@ describe('batch run', () => {
     await using folder = await withInput(inputOf(3));
     const shell = createTestShell();
     const running = runCommandLine(['batch', 'run', folder.input, '--url', `http://127.0.0.1:${port}`], shell);
-    await expect.poll(() => uploads).toBe(1);
+    await until(() => uploads === 1, 'the upload to begin');
     shell.pressControlC();
     expect(await running).toBe(130);
     expect(shell.err()).not.toContain('goes on');
@@ -193,17 +195,6 @@ describe('batch run', () => {
     });
   });
 
-  test('of 5,000 lines writes all of them, once each', async () => {
-    await using edge = await startBatchEdge({ concurrency: 64 });
-    await using folder = await withInput(inputOf(5_000).replaceAll('\n', '\r\n'));
-    const { code, out } = await run(['batch', 'run', folder.input, '--url', edge.url]);
-    expect({ code, out }).toEqual({ code: 0, out: `5,000 of 5,000 succeeded for $0.10: ${folder.output}\n` });
-    const lines = await linesOf(folder.output);
-    expect(lines.map((line) => line['custom_id'])).toEqual(
-      Array.from({ length: 5_000 }, (_, index) => `line-${index}`),
-    );
-  }, 60_000);
-
   test.each([
     ['a file that is not there', (path: string) => [join(path, 'none.jsonl')], 64],
     ['a folder', (path: string) => [path], 64],
@@ -225,6 +216,15 @@ describe('batch run', () => {
     expect((await run(['batch', 'run', folder.input, '--url', 'http://127.0.0.1:1'])).code).toBe(69);
   });
 });
+
+test('batch run of 5,000 lines writes all of them, once each', async () => {
+  await using edge = await startBatchEdge({ concurrency: 64 });
+  await using folder = await withInput(inputOf(5_000).replaceAll('\n', '\r\n'));
+  const { code, out } = await run(['batch', 'run', folder.input, '--url', edge.url]);
+  expect({ code, out }).toEqual({ code: 0, out: `5,000 of 5,000 succeeded for $0.10: ${folder.output}\n` });
+  const lines = await linesOf(folder.output);
+  expect(lines.map((line) => line['custom_id'])).toEqual(Array.from({ length: 5_000 }, (_, index) => `line-${index}`));
+}, 60_000);
 
 describe('results that do not come whole', () => {
   const done = {

@@ -57,7 +57,7 @@ export function describeDurableStoreContract(name: string, open: OpenDurableStor
       within(async ({ store }) => {
         await store.insert(createRecord('req_1'), 'memory');
         await store.markRunning(claimOf('req_1'), TARGET);
-        await store.addAttempt(claimOf('req_1'), attemptReport('failed'));
+        await store.addAttempt(claimOf('req_1'), 1, attemptReport('failed'));
         await store.markQueued(claimOf('req_1'));
         expect(await store.park(claimOf('req_1'))).toBe(true);
         expect(await store.park(claimOf('req_1'))).toBe(false);
@@ -144,7 +144,7 @@ export function describeDurableStoreContract(name: string, open: OpenDurableStor
         const batch = { batchId: 'batch_1', index: 3, customId: 'c' };
         await store.insert(createRecord('req_parked', { batch, tenant: '\u{1f600}' }), 'store');
         await store.insert(createRecord('req_settled'), 'memory');
-        await store.addAttempt(claimOf('req_settled'), attemptReport('failed'));
+        await store.addAttempt(claimOf('req_settled'), 1, attemptReport('failed'));
         await store.settle(claimOf('req_settled'), failedSettlement, 5);
         const before = await Promise.all(['req_parked', 'req_settled', 'req_none'].map((id) => store.load(id)));
         const next = await opened.restart();

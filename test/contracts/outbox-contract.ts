@@ -145,16 +145,42 @@ export function describeOutboxContract(name: string, open: OpenOutbox): void {
         expect(await due()).toEqual(['req_earlier', 'req_old', 'req_later']);
       }));
 
-    test('forgets a notice soon after its result has expired: there is nothing left to come for', () =>
-      within(async ({ clock, requests, outbox, settle, due }) => {
+    test('says of a notice whose result has expired that there is nothing left to come for, until it is removed', () =>
+      within(async ({ clock, requests, outbox, settle, nowMs }) => {
         await settle('req_1');
         await clock.advance(RESULT_TTL_MS - 1);
-        expect(await due()).toEqual(['req_1']);
-        // Soon: a store may look now and then only.
+        expect(await outbox.due(nowMs(), 10)).toMatchObject([{ requestId: 'req_1', settlement: { status: 'failed' } }]);
+        const expired = [{ requestId: 'req_1', tries: 0, settlement: undefined }];
+        await clock.advance(1);
+        expect(await outbox.due(nowMs(), 10)).toMatchObject(expired);
+        // By then the store has deleted the result, and after that the id.
         await clock.advance(60_000);
         expect(await requests.load('req_1')).toMatchObject({ kind: 'expired' });
-        expect(await due()).toEqual([]);
+        expect(await outbox.due(nowMs(), 10)).toMatchObject(expired);
+        await clock.advance(RESULT_TTL_MS + 60_000);
+        expect(await requests.load('req_1')).toMatchObject({ kind: 'unknown' });
+        expect(await outbox.due(nowMs(), 10)).toMatchObject(expired);
+        await outbox.remove('req_1');
         expect(await outbox.nextDueAt()).toBeUndefined();
+      }));
+
+    test('has a notice due at the latest when its result expires, however far it is postponed', () =>
+      within(async ({ clock, requests, outbox, settle, nowMs }) => {
+        await settle('req_1');
+        const expiresAt = nowMs() + RESULT_TTL_MS;
+        await outbox.postpone('req_1', 1, expiresAt + 5_000);
+        expect(await outbox.nextDueAt()).toBe(expiresAt);
+        await clock.advance(RESULT_TTL_MS - 1);
+        expect(await outbox.due(nowMs(), 10)).toEqual([]);
+        await clock.advance(1);
+        expect(await outbox.due(nowMs(), 10)).toMatchObject([{ tries: 1, settlement: undefined }]);
+        // A try that was under way is over only when nothing is left of the result, or of its request.
+        for (const waitMs of [60_000, RESULT_TTL_MS]) {
+          await clock.advance(waitMs);
+          await requests.load('req_1');
+          await outbox.postpone('req_1', 2, nowMs() + 5_000);
+          expect(await outbox.due(nowMs(), 10)).toMatchObject([{ tries: 2, settlement: undefined }]);
+        }
       }));
 
     test('takes no notice of an id that it does not have', () =>

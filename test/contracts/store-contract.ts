@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { FIRST_FENCE, type Claim, type RequestRecord, type RequestStore } from '../../src/contract/records.ts';
-import type { EmbeddingResponse } from '../../src/contract/response.ts';
+import type { AttemptReport, EmbeddingResponse } from '../../src/contract/response.ts';
 import {
   attemptReport,
   cancelledSettlement,
@@ -85,10 +85,10 @@ export function describeStoreContract(name: string, open: OpenStore): void {
           attemptReport('refused', { durationMs: 0.5, cost: { usd: 0.1, usdNanos: 100_000_000, priceVersion: 'v' } }),
           attemptReport('answered', { provider: 'other' }),
         ];
-        for (const attempt of attempts) {
+        for (const [index, attempt] of attempts.entries()) {
           expect(await store.markRunning(claimOf('req_1'), TARGET)).toBe(true);
           expect(await statusOf(store, 'req_1')).toBe('running');
-          expect(await store.addAttempt(claimOf('req_1'), attempt)).toBe(true);
+          expect(await store.addAttempt(claimOf('req_1'), index + 1, attempt)).toBe(true);
           expect(await store.markQueued(claimOf('req_1'))).toBe(true);
           expect(await statusOf(store, 'req_1')).toBe('queued');
         }
@@ -101,10 +101,29 @@ export function describeStoreContract(name: string, open: OpenStore): void {
         await store.markRunning(claimOf('req_1'), TARGET);
         await store.markRunning(claimOf('req_1'), TARGET);
         expect((await loadRecord(store, 'req_1')).attempts).toEqual([]);
-        await store.addAttempt(claimOf('req_1'), attemptReport('answered'));
+        await store.addAttempt(claimOf('req_1'), 1, attemptReport('answered'));
         await store.markRunning(claimOf('req_1'), TARGET);
         await store.settle(claimOf('req_1'), failedSettlement, 1);
         expect((await loadRecord(store, 'req_1')).attempts).toEqual([attemptReport('answered')]);
+      }));
+
+    test('an attempt that is told twice is there once, as it was told first', () =>
+      within(async ({ store }) => {
+        await store.insert(createRecord('req_1'), 'memory');
+        const first = attemptReport('failed');
+        const second = attemptReport('answered');
+        const tell = (number: number, report: AttemptReport) => store.addAttempt(claimOf('req_1'), number, report);
+        await store.markRunning(claimOf('req_1'), TARGET);
+        expect(await tell(1, first)).toBe(true);
+        expect(await tell(1, second)).toBe(true);
+        expect((await loadRecord(store, 'req_1')).attempts).toEqual([first]);
+        // Also when the next one has begun meanwhile, or has ended.
+        await store.markRunning(claimOf('req_1'), TARGET);
+        expect(await tell(1, first)).toBe(true);
+        expect(await tell(2, second)).toBe(true);
+        expect(await tell(1, first)).toBe(true);
+        expect(await tell(2, second)).toBe(true);
+        expect((await loadRecord(store, 'req_1')).attempts).toEqual([first, second]);
       }));
 
     test('what happens to one record happens to no other', () =>
@@ -112,7 +131,7 @@ export function describeStoreContract(name: string, open: OpenStore): void {
         for (const requestId of ['req_1', 'req_2', 'req_3']) await store.insert(createRecord(requestId), 'memory');
         const others = [await store.load('req_1'), await store.load('req_3')];
         await store.markRunning(claimOf('req_2'), TARGET);
-        await store.addAttempt(claimOf('req_2'), attemptReport('failed'));
+        await store.addAttempt(claimOf('req_2'), 1, attemptReport('failed'));
         await store.settle(claimOf('req_2'), failedSettlement, 1);
         expect([await store.load('req_1'), await store.load('req_3')]).toEqual(others);
       }));
@@ -241,7 +260,7 @@ export function describeStoreContract(name: string, open: OpenStore): void {
 function writesOf(store: RequestStore, claim: Claim): readonly (readonly [string, () => Promise<boolean>])[] {
   return [
     ['markRunning', () => store.markRunning(claim, TARGET)],
-    ['addAttempt', () => store.addAttempt(claim, attemptReport('answered'))],
+    ['addAttempt', () => store.addAttempt(claim, 1, attemptReport('answered'))],
     ['markQueued', () => store.markQueued(claim)],
     ['settle', () => store.settle(claim, succeededSettlement(claim.requestId, 'fenced'), 9)],
   ];

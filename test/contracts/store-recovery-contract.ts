@@ -40,7 +40,7 @@ export function describeStoreRecovery(name: string, open: OpenDurableStore): voi
       within(async (opened) => {
         const { store } = opened;
         await store.insert(createRecord('req_1'), 'memory');
-        await store.addAttempt(claimOf('req_1'), attemptReport('failed'));
+        await store.addAttempt(claimOf('req_1'), 1, attemptReport('failed'));
         await store.markRunning(claimOf('req_1'), TARGET);
         const next = await opened.restart();
         expect(await next.recover()).toEqual({ queued: 1, requeued: ['req_1'], interrupted: [] });
@@ -49,12 +49,24 @@ export function describeStoreRecovery(name: string, open: OpenDurableStore): voi
         expect(await next.listParked(10)).toEqual([record]);
       }));
 
+    test('the attempt that is cut off is told also when the one before it was told twice', () =>
+      within(async (opened) => {
+        const { store } = opened;
+        await store.insert(createRecord('req_1'), 'memory');
+        await store.addAttempt(claimOf('req_1'), 1, attemptReport('failed'));
+        await store.markRunning(claimOf('req_1'), TARGET);
+        await store.addAttempt(claimOf('req_1'), 1, attemptReport('failed'));
+        const next = await opened.restart();
+        await next.recover();
+        expect((await loadRecord(next, 'req_1')).attempts).toEqual([attemptReport('failed'), CUT_OFF]);
+      }));
+
     test('an attempt that was told before its process ended is not told as cut off', () =>
       within(async (opened) => {
         const { store } = opened;
         await store.insert(createRecord('req_1'), 'memory');
         await store.markRunning(claimOf('req_1'), TARGET);
-        await store.addAttempt(claimOf('req_1'), attemptReport('answered'));
+        await store.addAttempt(claimOf('req_1'), 1, attemptReport('answered'));
         const next = await opened.restart();
         await next.recover();
         expect(await loadRecord(next, 'req_1')).toEqual(

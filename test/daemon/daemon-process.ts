@@ -28,10 +28,16 @@ export interface Child extends AsyncDisposable {
   readonly sees: (pattern: RegExp) => Promise<RegExpExecArray>;
 }
 
-/** Runs the command line `words` from the sources. Nothing of the test's environment but what Node needs is passed on. */
+/** All that a program gets of the test's environment: where other programs are, and where Node keeps what it has compiled. */
+export function childEnv(): Readonly<Record<string, string>> {
+  const { PATH = '', NODE_COMPILE_CACHE: compiled } = process.env;
+  return { PATH, ...(compiled !== undefined && { NODE_COMPILE_CACHE: compiled }) };
+}
+
+/** Runs the command line `words` from the sources. Nothing of the test's environment but `childEnv` is passed on. */
 export function spawnCli(words: readonly string[], env: Readonly<Record<string, string>> = {}, cwd?: string): Child {
   const child = spawn(process.execPath, ['--no-warnings', MAIN, ...words], {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...childEnv(), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
   });

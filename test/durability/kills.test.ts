@@ -7,7 +7,7 @@ import { Life } from './kills/daemon.ts';
 import type { EmbeddingOptions } from './kills/embedding-program.ts';
 import type { History, StoredRow, Wish } from './kills/history.ts';
 import { readRows } from './kills/rows.ts';
-import { runKills } from './kills/run-kills.ts';
+import { type KillsSoFar, runKills } from './kills/run-kills.ts';
 import { renderPrompt, Upstream } from './kills/upstream.ts';
 import { makeFolder } from './stores.ts';
 
@@ -15,17 +15,19 @@ const PROGRAM = fileURLToPath(new URL('kills/embedding-program.ts', import.meta.
 /** As a machine with other work takes longer to start a process. */
 const PATIENCE = { timeout: 180_000 };
 
+/** What has to have happened, or too little is shown. How many kills it takes depends on how fast the machine is. */
+function hasSeenEnough({ listening, seen, calls }: KillsSoFar): boolean {
+  const { accepted, unanswered, read } = countSeen(seen);
+  return listening > 5 && accepted > 20 && unanswered > 5 && read > 20 && recoveryTimes({ calls }).length > 0;
+}
+
 describe('a daemon that is killed again and again', () => {
   test('loses nothing it had acknowledged, and ends each request once', PATIENCE, async () => {
-    const report = await runKills({ seed: 'suite', kills: 15, callers: 8, restMs: 60_000 });
+    const needsMore = (report: KillsSoFar) => !hasSeenEnough(report);
+    const report = await runKills({ seed: 'suite', kills: 8, needsMore, killsMax: 50, callers: 8, restMs: 60_000 });
     expect(checkHistory(report)).toEqual([]);
     expect(report.complaints).toEqual([]);
-    const { accepted, unanswered, read } = countSeen(report.seen);
-    expect(report.listening).toBeGreaterThan(5);
-    expect(accepted).toBeGreaterThan(20);
-    expect(unanswered).toBeGreaterThan(5);
-    expect(read).toBeGreaterThan(20);
-    expect(recoveryTimes(report).length).toBeGreaterThan(2);
+    expect(hasSeenEnough(report)).toBe(true);
     expect(report.rows.some(({ recoveries }) => recoveries > 0)).toBe(true);
   });
 });

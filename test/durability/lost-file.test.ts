@@ -1,7 +1,11 @@
 import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
+import { startService } from '../../src/compose.ts';
 import type { Storage } from '../../src/contract/storage.ts';
+import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { ScriptedProvider } from '../support/scripted-provider.ts';
 import { createRecord, createSettlement, makeFolder, openStore } from './stores.ts';
 
 /** What is answered to a submission: the kind, or why not. */
@@ -39,6 +43,27 @@ describe('a store whose file is taken away while it is open', () => {
     const kinds = ['req_before', 'req_after'].map(async (id) => (await storage.requests.load(id)).kind);
     expect(await Promise.all(kinds)).toEqual(['found', 'found']);
     expect(await storage.requests.load('req_before')).not.toHaveProperty('record.settlement');
+  });
+
+  test('is told of in the log of its service, also when nobody asks for anything', async () => {
+    await using folder = await makeFolder();
+    const path = join(folder.path, 'store.db');
+    const away = join(folder.path, 'away');
+    const logged = Promise.withResolvers<unknown>();
+    const write = (line: string) => {
+      if (line.includes('"operation":"sweep"')) logged.resolve(JSON.parse(line));
+    };
+    const clock = new VirtualClock();
+    const provider = new ScriptedProvider('a', clock);
+    const service = await startService(
+      { store: { kind: 'sqlite', path }, providers: { a: { adapter: 'scripted', apiKey: 'none', models: ['m'] } } },
+      { clock, adapters: { scripted: provider.createAdapter }, logger: pino({}, { write }) },
+    );
+    await rename(path, away);
+    await clock.advance(1_000);
+    expect(await logged.promise).toMatchObject({ level: 40, actor: 'store', message: lost(path, path) });
+    await rename(away, path);
+    await clock.waitFor(service.stop());
   });
 
   test('does not make a new one in its place', async () => {

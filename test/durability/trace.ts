@@ -72,7 +72,9 @@ export function startTrace(words: readonly string[], { folder, failing }: TraceO
   const file = join(folder, 'strace.out');
   const options = ['-f', '-y', '-xx', '-s', '1000000', '--seccomp-bpf', '-e', `trace=${SYSCALLS}`, '-o', file];
   if (failing !== undefined) options.push('-e', `inject=fsync,fdatasync:error=EIO:when=${failing}`);
-  const child = spawn('strace', [...options, process.execPath, '--no-warnings', ...words]);
+  // What Node would write of what it has compiled is none of the steps.
+  const env = { ...process.env, NODE_COMPILE_CACHE: undefined };
+  const child = spawn('strace', [...options, process.execPath, '--no-warnings', ...words], { env });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

@@ -2,11 +2,12 @@
  * The outcome table, row by row, as it arrives: a misbehaving upstream, a real socket, the vendors' SDKs, a whole service.
  * Each row says what the first of two providers was asked, in which class it failed, who answered, and what became of it.
  */
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startService } from '../../src/compose.ts';
 import type { Events } from '../../src/contract/events.ts';
 import type { CompletionResponse } from '../../src/contract/response.ts';
-import { startSimulator } from '../simulator/support.ts';
+import { systemClock } from '../../src/runtime/system-clock.ts';
+import { createSimulator } from '../../src/simulator/server.ts';
 import { describeState, type Mode, type WireName } from './refusals.ts';
 
 /** Long, because the machine has other things to do, but for the faults that are about them. */
@@ -90,21 +91,20 @@ const NEUTRAL: readonly Row[] = [
 
 /** Sends one request and puts into one line what came of it. */
 async function meet(wire: WireName, fault: string, mode: Mode): Promise<string> {
-  const simulator = await startSimulator();
-  const provider = (models: readonly string[]) => ({
+  await using resources = new AsyncDisposableStack();
+  const simulator = resources.adopt(await createSimulator({ clock: systemClock }), (started) => started.close());
+  const provider = (models: readonly string[], timeouts = {}) => ({
     adapter: wire,
     apiKey: 'sk-canary-of-the-table',
     baseURL: wire === 'openai' ? `${simulator.url}/v1` : simulator.url,
     models,
     retry: RETRY,
-    timeouts: { ...PATIENT, ...IMPATIENT[fault] },
+    timeouts: { ...PATIENT, ...timeouts },
     health: { intervalMs: 86_400_000 },
   });
-  const service = await startService({
-    providers: { a: provider([fault]), b: provider(['healthy']) },
-    models: { smart: [`a/${fault}`, 'b/healthy'] },
-  });
-  onTestFinished(() => service.stop({ graceMs: 0 }));
+  const providers = { a: provider([fault], IMPATIENT[fault]), b: provider(['healthy']) };
+  const models = { smart: [`a/${fault}`, 'b/healthy'] };
+  const service = resources.adopt(await startService({ providers, models }), (started) => started.stop({ graceMs: 0 }));
   const failed: Events['attempt.failed'][] = [];
   service.on('attempt.failed', (event) => failed.push(event));
   const request = { model: 'smart', messages: [{ role: 'user' as const, content: 'one two three' }] };
@@ -126,7 +126,8 @@ function describeAnswer({ provider, text, finishReason }: CompletionResponse): s
 const withoutDrawn = (seen: string, expected: string) =>
   expected.endsWith('gate held') ? seen.replace(/gate held \d+ s/, 'gate held') : seen;
 
-describe.each(['openai', 'anthropic'] as const)('on the %s wire', (wire) => {
+// They wait more than they compute: several at once.
+describe.concurrent.each(['openai', 'anthropic'] as const)('on the %s wire', (wire) => {
   describe.each<[string, readonly Row[]]>([
     ['a success', SUCCESS],
     ['a failure that is retried here', RETRIED],

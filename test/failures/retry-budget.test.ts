@@ -1,6 +1,7 @@
 /** What failing costs the provider: attempts against a target that fails for ever while its breaker is held closed. */
 import { describe, expect, test } from 'vitest';
 import type { ProviderInput } from '../../src/config/input.ts';
+import { propertyRuns } from '../support/properties.ts';
 import { answer, fail, when } from '../support/scripted-provider.ts';
 import { ask, createTestRuntime, NOTHING_LEFT, type TestRuntime } from '../support/test-runtime.ts';
 
@@ -25,9 +26,9 @@ const attemptsAt = (runtime: TestRuntime, name: string) =>
 
 describe('requests that all fail, the breaker held closed', () => {
   test.each([
-    [2_500, 1],
-    [10_000, 20],
-    [2_500, 200],
+    [propertyRuns(1_500).numRuns, 1],
+    [propertyRuns(5_000).numRuns, 20],
+    [propertyRuns(1_500).numRuns, 200],
   ])(
     '%i of them at %i per second are amplified to at most 1.2 and the floor',
     async (count, perSecond) => {

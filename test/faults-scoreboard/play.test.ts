@@ -1,5 +1,5 @@
 /** The scoreboard itself, on real sockets: it sees what a careless caller does, and what ours does. */
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { askOpenai } from '../../bench/faults/openai-caller.ts';
 import { askAnthropic } from '../../bench/faults/anthropic-caller.ts';
 import { runBoard } from '../../bench/faults/board.ts';
@@ -14,11 +14,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { findFault, part } from './histories.ts';
 
-async function openStage(): Promise<Stage> {
-  const stage = await Stage.open('stage');
-  onTestFinished(() => stage[Symbol.asyncDispose]());
-  return stage;
-}
+const openStage = () => Stage.open('stage');
 
 const sessionOf = (ask: Session['ask']): Session => ({ ask, close: async () => undefined });
 
@@ -40,8 +36,9 @@ function createCareless(stage: Stage): Session {
   });
 }
 
-test('a careless caller of an answer that is cut is seen to take it for a whole one', async () => {
-  const stage = await openStage();
+// Each has a stage of its own and waits for what is said slowly on it: several at once.
+test.concurrent('a careless caller of an answer that is cut is seen to take it for a whole one', async () => {
+  await using stage = await openStage();
   const fault = findFault('S08');
   const history = await play({ fault, stage, session: createCareless(stage), delivery: 'live' });
   expect(history.requests).toMatchObject([{ end: 'answered', text: part('primary', 40) }]);
@@ -52,8 +49,8 @@ test('a careless caller of an answer that is cut is seen to take it for a whole 
   });
 });
 
-test('a request that does not end in its time has hung, and is let go', async () => {
-  const stage = await openStage();
+test.concurrent('a request that does not end in its time has hung, and is let go', async () => {
+  await using stage = await openStage();
   const fault: Fault = { ...findFault('S06'), hangMs: 200 };
   let hasLeft = false;
   const session = sessionOf(
@@ -70,8 +67,8 @@ test('a request that does not end in its time has hung, and is let go', async ()
   expect(hasLeft).toBe(true);
 });
 
-test('an error is told with the words of what caused it', async () => {
-  const stage = await openStage();
+test.concurrent('an error is told with the words of what caused it', async () => {
+  await using stage = await openStage();
   const session = sessionOf(async () => {
     throw new Error('fetch failed', { cause: new Error('connection reset') });
   });
@@ -79,8 +76,8 @@ test('an error is told with the words of what caused it', async () => {
   expect(history.requests).toMatchObject([{ end: 'failed', message: 'fetch failed (connection reset)' }]);
 });
 
-test('requests are sent when it is their time, and after recovery the primary is healthy', async () => {
-  const stage = await openStage();
+test.concurrent('requests are sent when it is their time, and after recovery the primary is healthy', async () => {
+  await using stage = await openStage();
   const fault: Fault = {
     ...findFault('S04'),
     requests: [{}, { notBeforeMs: 150 }, { notBeforeMs: 300, isAfterRecovery: true }],
@@ -95,32 +92,35 @@ test('requests are sent when it is their time, and after recovery the primary is
   expect(times[0]).toBeLessThan(times[1]!);
 });
 
-describe.each<FaultDelivery>(['unstreamed', 'live'])('an official client hears the whole answer (%s)', (delivery) => {
-  const hear = async (ask: (heard: Heard) => Promise<void>): Promise<Heard> => {
-    const heard: Heard = { text: '', model: undefined, usage: undefined };
-    await ask(heard);
-    return heard;
-  };
-  const asked = { delivery, signal: new AbortController().signal, model: MODELS.fallback };
-  const whole = { text: wholeText('fallback'), model: MODELS.fallback, usage: USAGE };
+describe.concurrent.each<FaultDelivery>(['unstreamed', 'live'])(
+  'an official client hears the whole answer (%s)',
+  (delivery) => {
+    const hear = async (ask: (heard: Heard) => Promise<void>): Promise<Heard> => {
+      const heard: Heard = { text: '', model: undefined, usage: undefined };
+      await ask(heard);
+      return heard;
+    };
+    const asked = { delivery, signal: new AbortController().signal, model: MODELS.fallback };
+    const whole = { text: wholeText('fallback'), model: MODELS.fallback, usage: USAGE };
 
-  test('of OpenAI', async () => {
-    const stage = await openStage();
-    const client = new OpenAI({ baseURL: `${stage.url('fallback')}/v1`, apiKey: 'key', maxRetries: 0 });
-    expect(await hear((heard) => askOpenai(client, asked, heard))).toEqual(whole);
-  });
+    test('of OpenAI', async () => {
+      await using stage = await openStage();
+      const client = new OpenAI({ baseURL: `${stage.url('fallback')}/v1`, apiKey: 'key', maxRetries: 0 });
+      expect(await hear((heard) => askOpenai(client, asked, heard))).toEqual(whole);
+    });
 
-  test('of Anthropic', async () => {
-    const stage = await openStage();
-    const client = new Anthropic({ baseURL: stage.url('fallback'), apiKey: 'key', maxRetries: 0 });
-    expect(await hear((heard) => askAnthropic(client, asked, heard))).toEqual(whole);
-  });
-});
+    test('of Anthropic', async () => {
+      await using stage = await openStage();
+      const client = new Anthropic({ baseURL: stage.url('fallback'), apiKey: 'key', maxRetries: 0 });
+      expect(await hear((heard) => askAnthropic(client, asked, heard))).toEqual(whole);
+    });
+  },
+);
 
 /** Faults that are over in a few seconds. */
 const QUICK = ['S03', 'S08', 'S10', 'S11', 'S12', 'S13', 'S16'].map(findFault);
 
-test('ours passes the quick faults in every delivery: the library and the daemon, both wires', async () => {
+test.concurrent('ours passes the quick faults in every delivery: the library and the daemon, both wires', async () => {
   const cells: string[] = [];
   const board = await runBoard({
     subjects: [createLibrary('openai'), createLibrary('anthropic'), createDaemon('anthropic', 'openai')],
@@ -134,7 +134,7 @@ test('ours passes the quick faults in every delivery: the library and the daemon
   expect(board.versions['openai']).toMatch(/^\d+\.\d+\.\d+$/u);
 });
 
-test('a board tells apart what passes and what does not', async () => {
+test.concurrent('a board tells apart what passes and what does not', async () => {
   const careless: Subject = {
     name: 'careless',
     settings: 'none',

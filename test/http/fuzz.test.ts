@@ -7,9 +7,10 @@ import { parseChatCompletion } from '../../src/http/openai/parse.ts';
 import { parseCompletion, parseEmbedding } from '../../src/runtime/parse-request.ts';
 import { SwitchgearError } from '../../src/contract/errors.ts';
 import { sendRaw, startEdge } from '../support/http-edge.ts';
+import { propertyRuns } from '../support/properties.ts';
 
 /** Thousands of runs take long where the machine has other work. */
-const LONG = { timeout: 90_000 };
+const LONG = { timeout: 90_000 * Math.max(1, propertyRuns(1).numRuns) };
 
 const PATHS = ['/v1/chat/completions', '/v1/messages', '/v1/embeddings', '/v1/requests', '/admin/explain'] as const;
 const NAMES = [
@@ -118,6 +119,7 @@ const nearlyRight = fc
   }));
 
 test('bodies', LONG, async () => {
+  const runs = propertyRuns(1_500);
   await using edge = await startEdge();
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(...PATHS), fc.oneof(json, nearlyRight), async (path, body) => {
@@ -127,12 +129,13 @@ test('bodies', LONG, async () => {
       if (response.status === 400) expect(JSON.parse(text).error.message).toMatch(/^expected /);
       if (response.status === 400) expect(response.headers.get('x-switchgear-error')).toBe('invalid-request');
     }),
-    { numRuns: 3_000 },
+    runs,
   );
-  expect(edge.service.requests.length).toBeGreaterThan(50);
+  expect(edge.service.requests.length).toBeGreaterThan(runs.numRuns / 60);
 });
 
 test('what the edge lets through, the runtime takes', LONG, () => {
+  const runs = propertyRuns(10_000);
   let taken = 0;
   const parsers = [
     (body: unknown) => parseCompletion(parseChatCompletion(body).request, 'smart'),
@@ -151,9 +154,9 @@ test('what the edge lets through, the runtime takes', LONG, () => {
       parsers[index]?.(body);
       taken += 1;
     }),
-    { numRuns: 20_000 },
+    runs,
   );
-  expect(taken).toBeGreaterThan(2_000);
+  expect(taken).toBeGreaterThan(runs.numRuns / 10);
 });
 
 test('header values', LONG, async () => {
@@ -220,7 +223,7 @@ test('header values', LONG, async () => {
           expect([100, 200, 202, 400, 403, 404, 408, 413, 415, 417, 431]).toContain(Number(answer.split(' ')[1]));
       },
     ),
-    { numRuns: 1_000 },
+    propertyRuns(400),
   );
   // A busy machine may be too slow for these limits once.
   await expect.poll(async () => (await fetch(`${edge.url}/healthz`)).status).toBe(200);
@@ -252,6 +255,6 @@ test('paths and queries', async () => {
         expect([200, 400, 404]).toContain(Number(answer.split(' ')[1]));
       },
     ),
-    { numRuns: 1_000 },
+    propertyRuns(500),
   );
 });

@@ -23,7 +23,6 @@ function createOpen(clock: VirtualClock, requestId: string, given: Partial<OpenR
     tags: {},
     delivery: 'live',
     timeoutMs: 1_000,
-    inputTokens: 0,
     isStored: true,
     batch: undefined,
     fence: FIRST_FENCE,

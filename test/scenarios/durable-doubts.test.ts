@@ -97,3 +97,44 @@ test('an attempt that could not be recorded when it ended is recorded before the
   });
   await world.run(second.service.stop());
 });
+
+test('an attempt of which the store said wrongly that it was not recorded is there once', async () => {
+  using world = new DurableWorld();
+  const first = await world.start({ always: hang(), wrapHost: losing({ addAttempt: 1 }) });
+  first.provider.plan(fail('upstream-error'));
+  const requestId = await world.run(first.service.completionAsync(HELLO));
+  await world.clock.advance(5_000);
+  expect(first.provider.attempts).toHaveLength(2);
+  first.kill();
+  const second = await world.start();
+  expect(await world.run(second.service.getResult(requestId, { waitMs: HOUR_MS }))).toMatchObject({
+    response: { attempts: [{ code: 'provider-error' }, { code: 'interrupted' }, { outcome: 'answered' }] },
+  });
+  await world.run(second.service.stop());
+});
+
+test('a stop ends although the disk hangs, and nobody is told that anything was stored meanwhile', async () => {
+  using world = new DurableWorld();
+  let isHung = false;
+  const process = await world.start({
+    always: hang(),
+    wrapHost: (host) => ({
+      ...host,
+      run: async (group) => (isHung ? new Promise<never>(() => undefined) : host.run(group)),
+    }),
+  });
+  const requestId = await world.run(process.service.completionAsync(HELLO));
+  await world.clock.advance(100);
+  isHung = true;
+  const late = rejection(process.service.completionAsync(HELLO));
+  const startedAtMs = world.clock.nowMs();
+  await world.run(process.service.stop({ graceMs: 1_000 }));
+  expect(world.clock.nowMs() - startedAtMs).toBeLessThanOrEqual(31_000);
+  expect(await world.run(late)).toMatchObject({ code: 'store-unavailable' });
+  process.kill();
+  const next = await world.start();
+  expect(await world.run(next.service.getResult(requestId, { waitMs: HOUR_MS }))).toMatchObject({
+    status: 'succeeded',
+  });
+  await world.run(next.service.stop());
+});

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Host } from '../../src/stores/sqlite/gateway.ts';
 import type { OperationName } from '../../src/stores/sqlite/operations.ts';
 import { DurableWorld } from '../support/durable-world.ts';
-import { answer, type Behaviour, hang, pause } from '../support/scripted-provider.ts';
+import { answer, hang, tokens } from '../support/scripted-provider.ts';
 import { ask, HELLO, rejection } from '../support/test-runtime.ts';
 
 const HOUR_MS = 3_600_000;
@@ -73,31 +73,29 @@ test('an end that could not be written is told to nobody: the next process tells
   await world.run(second.service.stop());
 });
 
-test('whoever waits is told the end of a parked request although nobody heard that it was written', async () => {
+test('the end of a parked request is told, to whoever waits and as an event, although nobody heard that it was written', async () => {
   using world = new DurableWorld();
-  const slow: Behaviour = async function* (call) {
-    await pause(call, 600_000);
-    yield* answer()(call);
-  };
   const faults: Partial<Record<OperationName, Fault[]>> = {};
   const process = await world.start({
     service: { queueDepthMax: 1 },
     concurrency: 1,
-    always: slow,
+    always: tokens(1_000, 5_000, answer()),
     wrapHost: failing(faults),
   });
-  const options = { timeoutMs: 60_000 };
-  const ids = await world.run(
-    Promise.all(['1', '2', '3', '4'].map((text) => process.service.completionAsync(ask(text), options))),
-  );
-  const last = ids[3] ?? '';
+  const submit = (text: string, timeoutMs: number) =>
+    world.run(process.service.completionAsync(ask(text), { timeoutMs }));
+  for (const text of ['running', 'waiting']) await submit(text, HOUR_MS);
+  const last = await submit('parked', 60_000);
   const waiting = process.service.getResult(last, { waitMs: HOUR_MS });
   await world.clock.advance(50_000);
-  faults.settleParked = ['after', 'after', 'after'];
-  faults.load = ['before', 'before', 'before'];
+  faults.settleParked = ['after'];
+  faults.load = ['before'];
   const startedAtMs = world.clock.nowMs();
   expect(await world.run(waiting)).toMatchObject({ status: 'failed', error: { code: 'timeout' } });
   expect(world.clock.nowMs() - startedAtMs).toBeLessThan(30_000);
+  await world.clock.advance(60_000);
+  const settled = world.events.filter(({ name }) => name === 'request.settled').map(({ payload }) => payload);
+  expect(settled.filter((payload) => 'requestId' in payload && payload.requestId === last)).toHaveLength(1);
   await world.run(process.service.stop({ graceMs: 0 }));
 });
 

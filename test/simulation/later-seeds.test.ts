@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest';
+import { propertyRuns } from '../support/properties.ts';
 import { HOURS, liveSeeds } from './seeds.ts';
 import { simulate } from './simulation.ts';
 
-test('another sixty worlds keep every promise', { timeout: 600_000 }, async () => {
-  expect(await liveSeeds(101, 60)).toHaveLength(60);
+test('another twenty-five worlds keep every promise', { timeout: 600_000 }, async () => {
+  const { numRuns } = propertyRuns(25);
+  expect(await liveSeeds(101, numRuns)).toHaveLength(numRuns);
 });
 
 test('the same seed is the same story, to the last line', { timeout: 600_000 }, async () => {
-  for (let seed = 201; seed <= 215; seed++) {
+  for (let seed = 201; seed <= 207; seed++) {
     const [once, again] = [await simulate({ seed, hours: HOURS }), await simulate({ seed, hours: HOURS })];
     expect(again.digest, `seed ${seed}`).toBe(once.digest);
   }

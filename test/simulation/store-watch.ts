@@ -166,9 +166,10 @@ export class StoreWatch {
         record.begun = undefined;
       });
     },
-    addAttempt: ({ life }, isHeld, [claim]) => {
+    addAttempt: ({ life }, isHeld, [claim, { number }]) => {
       this.#change(life, claim, isHeld, (record) => {
-        record.attempts += 1;
+        // One that is known may be told again.
+        record.attempts = Math.max(record.attempts, number);
         record.begun = undefined;
       });
     },

@@ -11,28 +11,41 @@ import { RESULT_TTL_MS } from '../support/store-file.ts';
 import { propertyRuns } from '../support/properties.ts';
 
 describeOutboxContract('memory', async (clock) => {
-  const outbox = new MemoryOutbox({ clock });
+  const outbox = new MemoryOutbox({ clock, resultTtlMs: RESULT_TTL_MS });
   const requests = new MemoryStore({ clock, resultTtlMs: RESULT_TTL_MS, outbox });
   return { requests, outbox, close: () => requests.close() };
 });
 
 const succeeded: SettlementNotice = { status: 'succeeded' };
 
-test('there are never more notices than records: one that makes room takes its notice along', async () => {
+test('a record that makes room leaves word that its notice was in vain, and so many and no more do', async () => {
   const clock = new VirtualClock();
-  const outbox = new MemoryOutbox({ clock });
+  const outbox = new MemoryOutbox({ clock, resultTtlMs: RESULT_TTL_MS, expiredMax: 2 });
   const requests = new MemoryStore({ clock, resultTtlMs: RESULT_TTL_MS, recordsMax: 2, outbox });
-  for (const requestId of ['req_1', 'req_2', 'req_3']) {
+  for (const requestId of ['req_1', 'req_2', 'req_3', 'req_4', 'req_5']) {
     await requests.insert(createRecord(requestId));
     await requests.settle({ requestId, fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
+    if (requestId === 'req_1') await outbox.postpone(requestId, 1, clock.wallMs() + 5_000);
+    if (requestId === 'req_3') {
+      expect(await outbox.due(clock.wallMs(), 10)).toMatchObject([
+        { requestId: 'req_1', tries: 1, settlement: undefined },
+        { requestId: 'req_2', settlement: { status: 'failed' } },
+        { requestId: 'req_3', settlement: { status: 'failed' } },
+      ]);
+    }
   }
   const due = await outbox.due(clock.wallMs(), 10);
-  expect(due.map(({ requestId }) => requestId)).toEqual(['req_2', 'req_3']);
+  expect(due.map(({ requestId, settlement }) => [requestId, settlement?.status])).toEqual([
+    ['req_2', undefined],
+    ['req_3', undefined],
+    ['req_4', 'failed'],
+    ['req_5', 'failed'],
+  ]);
 });
 
 test('an answer is not kept for as long as its receiver is down', async () => {
   const clock = new VirtualClock();
-  const outbox = new MemoryOutbox({ clock });
+  const outbox = new MemoryOutbox({ clock, resultTtlMs: RESULT_TTL_MS });
   const answer = { status: 'succeeded' as const, response: { text: 'canary' } };
   const error = { status: 'failed' as const, error: { code: 'timeout' as const, message: 'm', partial: 'canary' } };
   outbox.add('req_1', answer, 1);
@@ -55,7 +68,7 @@ test('whatever is done with it, it says what a sorted list would', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 9 }), async (steps, max) => {
       const clock = new VirtualClock();
-      const outbox = new MemoryOutbox({ clock });
+      const outbox = new MemoryOutbox({ clock, resultTtlMs: RESULT_TTL_MS });
       let model: { id: string; dueAt: number; tries: number; sequence: number }[] = [];
       for (const [sequence, each] of steps.entries()) {
         const id = each.kind === 'wait' ? '' : `req_${each.id}`;

@@ -21,6 +21,7 @@ class StagedHost implements Host {
   readonly groups: Group[] = [];
   underWay = 0;
   closed = 0;
+  abandoned = 0;
 
   run(operations: readonly Operation[]): Promise<GroupResult> {
     this.underWay += 1;
@@ -46,6 +47,10 @@ class StagedHost implements Host {
   async close(): Promise<void> {
     if (this.underWay > 0) throw new Error('expected to be closed when nothing is under way');
     this.closed += 1;
+  }
+
+  abandon(): void {
+    this.abandoned += 1;
   }
 
   /** What the n-th group asks for: the first argument of each operation. */
@@ -243,10 +248,44 @@ test('closing after a group was lost does not wait for it', async () => {
   expect(host.closed).toBe(1);
 });
 
+test('closing leaves a host behind that hangs, and tells nobody that anything was done', async () => {
+  const { host, gateway, ask, clock } = createWorld();
+  const underWay = ask('a');
+  await turns();
+  const waiting = ask('b');
+  const closed = gateway.close();
+  for (const each of [underWay, waiting]) each.catch(() => undefined);
+  await clock.advance(4_999);
+  expect(host.abandoned).toBe(0);
+  await clock.advance(1);
+  await closed;
+  expect(host.abandoned).toBe(1);
+  for (const each of [underWay, waiting]) {
+    expect(await rejection(each)).toMatchObject({
+      code: 'store-unavailable',
+      message: "the disk of the store has not answered for 5000 ms while the service ended; look at the system's log",
+    });
+  }
+  // What comes of it later changes nothing.
+  host.groups[0]?.answer();
+  await turns();
+  expect([host.groups.length, host.closed]).toEqual([1, 0]);
+});
+
+test('closing leaves a host behind that hangs while it closes', async () => {
+  const { host, gateway, clock } = createWorld();
+  host.close = () => new Promise(() => undefined);
+  const closed = gateway.close();
+  await clock.advance(5_000);
+  await closed;
+  expect(host.abandoned).toBe(1);
+});
+
 test('an idle gateway closes at once', async () => {
-  const { host, gateway } = createWorld();
+  const { host, gateway, clock } = createWorld();
   await gateway.close();
   expect(host.closed).toBe(1);
+  expect(clock.pendingTimers).toBe(0);
 });
 
 test('how many are parked is what the last group said that was run', async () => {

@@ -162,18 +162,74 @@ describe('an engine that fails', () => {
     );
   });
 
-  test('to fold lets a summary be exact, and folds when it is asked again', async () => {
-    await using rig = new Rig();
-    rig.record(9);
-    await rig.subject.clock.advance(3 * dayMs);
-    rig.host.before = (group) => {
-      if (group.some(({ name }) => name === 'foldEntries')) throw new Error('the disk is full');
+  describe('to fold', () => {
+    const triesOf = (rig: Rig) => rig.host.countOf('foldEntries');
+    const failWith = (rig: Rig, message: () => string) => {
+      rig.host.before = (group) => {
+        if (group.some(({ name }) => name === 'foldEntries')) throw new Error(message());
+      };
     };
-    expect(await rig.summary()).toEqual(rig.model.summary({}));
-    expect(await rig.subject.ledger.entriesFor('req_1')).toHaveLength(1);
-    rig.host.before = () => {};
-    expect(await rig.summary()).toEqual(rig.model.summary({}));
-    await rig.subject.ledger.folded();
-    expect(await rig.subject.ledger.entriesFor('req_1')).toEqual([]);
+
+    async function beginOf(rig: Rig): Promise<void> {
+      rig.record(9);
+      await rig.subject.clock.advance(3 * dayMs);
+      expect(await rig.summary()).toEqual(rig.model.summary({}));
+      await rig.subject.clock.advance(0);
+    }
+
+    test('lets a summary be exact, and folds by itself once it can', async () => {
+      await using rig = new Rig();
+      failWith(rig, () => 'the disk is full');
+      await beginOf(rig);
+      await rig.subject.clock.advance(10_000);
+      expect(await rig.subject.ledger.entriesFor('req_1')).toHaveLength(1);
+      expect(await rig.summary()).toEqual(rig.model.summary({}));
+      rig.host.before = () => {};
+      await rig.subject.clock.advance(60_000);
+      expect(await rig.subject.ledger.entriesFor('req_1')).toEqual([]);
+      expect(await rig.summary()).toEqual(rig.model.summary({}));
+      expect(rig.subject.clock.pendingTimers).toBe(0);
+    });
+
+    test('is tried again ever later, and no sooner because somebody asks', async () => {
+      await using rig = new Rig();
+      failWith(rig, () => 'the disk is full');
+      await beginOf(rig);
+      const tries: number[] = [];
+      for (const waitMs of [999, 1, 1_999, 1, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
+        await rig.summary();
+        await rig.subject.clock.advance(waitMs);
+        tries.push(triesOf(rig));
+      }
+      expect(tries).toEqual([1, 2, 2, 3, 4, 5, 6, 7, 8, 9]);
+    });
+
+    test('is told once for each way in which it fails, and again after it has not', async () => {
+      await using rig = new Rig();
+      let message = 'the disk is full';
+      failWith(rig, () => message);
+      await beginOf(rig);
+      await rig.subject.clock.advance(10_000);
+      const full = { operation: 'foldEntries', message: 'Error: the disk is full' };
+      expect(rig.subject.failures).toEqual([full]);
+      message = 'the disk fails';
+      await rig.subject.clock.advance(60_000);
+      const failing = { operation: 'foldEntries', message: 'Error: the disk fails' };
+      expect(rig.subject.failures).toEqual([full, failing]);
+      rig.host.before = () => {};
+      await rig.subject.clock.advance(60_000);
+      failWith(rig, () => message);
+      await beginOf(rig);
+      expect(rig.subject.failures).toEqual([full, failing, failing]);
+    });
+
+    test('keeps nobody waiting who closes', async () => {
+      const rig = new Rig();
+      failWith(rig, () => 'the disk is full');
+      await beginOf(rig);
+      await rig[Symbol.asyncDispose]();
+      expect(triesOf(rig)).toBe(1);
+      expect(rig.subject.clock.pendingTimers).toBe(0);
+    });
   });
 });

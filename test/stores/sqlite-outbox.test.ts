@@ -3,7 +3,7 @@ import { FIRST_FENCE } from '../../src/contract/records.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { describeOutboxContract } from '../contracts/outbox-contract.ts';
 import { createRecord, failedSettlement } from '../support/request-records.ts';
-import { StoreFile } from '../support/store-file.ts';
+import { RESULT_TTL_MS, StoreFile } from '../support/store-file.ts';
 
 describeOutboxContract('sqlite', async (clock) => {
   const file = new StoreFile();
@@ -61,6 +61,19 @@ describe('a file', () => {
     expect(await requests.settleParked('req_1', failedSettlement, clock.wallMs())).toBe(true);
     expect(await webhooks.due(clock.wallMs(), 10)).toMatchObject([{ requestId: 'req_1' }]);
     await storage.close();
+  });
+
+  test('forgets with an expired result the notice of it, once webhooks are turned off', async () => {
+    const clock = new VirtualClock();
+    using file = new StoreFile();
+    const before = file.open(clock, { hasWebhooks: true });
+    await before.requests.insert(createRecord('req_1'), 'memory');
+    await before.requests.settle({ requestId: 'req_1', fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
+    await before.close();
+    const after = file.open(clock, { hasWebhooks: false });
+    await clock.advance(RESULT_TTL_MS + 60_000);
+    expect(await after.webhooks.nextDueAt()).toBeUndefined();
+    await after.close();
   });
 
   test('has no notices while webhooks are off', async () => {

@@ -1,4 +1,5 @@
 /** The engine in a thread of its own, which may die at any moment. */
+import { DatabaseSync } from 'node:sqlite';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { InsertResult, LoadResult, RequestStore } from '../../src/contract/records.ts';
@@ -159,5 +160,28 @@ test('closing a store whose thread has died, or is dying, ends', async () => {
     await storage.close();
     await died;
   }
+  expect(file.read(`SELECT count(*) AS count FROM requests`)).toEqual([{ count: 0 }]);
+});
+
+test('closing a store whose thread hangs ends after a few seconds, and tells nobody that anything was written', async () => {
+  const clock = new VirtualClock();
+  const host = await createWorkerHost(file.options({ busyTimeoutMs: 60_000 }));
+  const storage = createSqliteStorage(host, { clock, retainDays: 30 });
+  await thread().terminate();
+  // The next thread waits for the file, in a call that nobody can break off.
+  const holder = new DatabaseSync(file.path);
+  holder.exec('BEGIN EXCLUSIVE');
+  const asked = rejection(storage.requests.insert(createRecord('req_1'), 'memory'));
+  const closed = storage.close();
+  await turns(1);
+  const hung = thread();
+  await clock.advance(5_000);
+  await closed;
+  expect(await asked).toMatchObject({ code: 'store-unavailable' });
+  expect((await asked).message).toContain('has not answered for 5000 ms');
+  expect(hung.threadId).not.toBe(-1);
+  const ended = new Promise((resolve) => hung.once('exit', resolve));
+  holder.close();
+  await ended;
   expect(file.read(`SELECT count(*) AS count FROM requests`)).toEqual([{ count: 0 }]);
 });

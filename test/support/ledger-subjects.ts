@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import type { Ledger, LedgerEntry, LedgerQuery } from '../../src/contract/records.ts';
 import type { CostSummary } from '../../src/contract/state.ts';
 import { MemoryLedger } from '../../src/stores/memory-ledger.ts';
+import type { BackgroundFailure, ReportFailure } from '../../src/stores/sqlite/background-work.ts';
 import { Gateway, type Host } from '../../src/stores/sqlite/gateway.ts';
 import { createInlineHost } from '../../src/stores/sqlite/inline-host.ts';
 import { SqliteLedger } from '../../src/stores/sqlite/sqlite-ledger.ts';
@@ -70,6 +71,8 @@ const KEPT_IN = existsSync('/dev/shm') ? '/dev/shm' : undefined;
 export class SqliteLedgerSubject implements LedgerSubject {
   readonly clock = new VirtualClock();
   readonly file = new StoreFile(KEPT_IN);
+  /** What was told of folding that failed. */
+  readonly failures: BackgroundFailure[] = [];
   readonly #options: LedgerSubjectOptions;
   readonly #wrap: (host: Host) => Host;
   gateway: Gateway;
@@ -104,7 +107,8 @@ export class SqliteLedgerSubject implements LedgerSubject {
   }
 
   #start(): SqliteLedger {
-    return new SqliteLedger(this.gateway, { retainDays: 30, ...this.#options });
+    const report: ReportFailure = (failure) => void this.failures.push(failure);
+    return new SqliteLedger(this.gateway, { retainDays: 30, clock: this.clock, report, ...this.#options });
   }
 
   async #stop(): Promise<void> {

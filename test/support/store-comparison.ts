@@ -28,7 +28,7 @@ export type Step =
       readonly timeoutMs: number;
     }
   | {
-      readonly kind: 'markRunning' | 'markQueued' | 'addAttempt' | 'park' | 'settle';
+      readonly kind: 'markRunning' | 'markQueued' | 'addAttempt' | 'repeatAttempt' | 'park' | 'settle';
       readonly record: number;
       /** How many claims of the record have been given after the one that is used. */
       readonly age: number;
@@ -43,6 +43,7 @@ export type Step =
   /** A process that was taken for dead wakes up, and writes with all it has. */
   | { readonly kind: 'zombie'; readonly age: number };
 
+const WRITES = ['markRunning', 'markRunning', 'markQueued', 'addAttempt', 'repeatAttempt', 'park', 'settle'] as const;
 const someRecord = fc.nat(RECORDS - 1);
 const someStep: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -62,7 +63,7 @@ const someStep: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 12,
     arbitrary: fc.record({
-      kind: fc.constantFrom('markRunning', 'markRunning', 'markQueued', 'addAttempt', 'park', 'settle'),
+      kind: fc.constantFrom(...WRITES),
       record: someRecord,
       age: fc.constantFrom(0, 0, 0, 1, 2, -1),
     }),
@@ -216,10 +217,15 @@ export class Comparison {
   async #write(kind: Extract<Step, { age: number; record: number }>['kind'], claim: Claim): Promise<void> {
     const answer = succeededSettlement(claim.requestId, `by fence ${claim.fence}`);
     const report = attemptReport('failed', { durationMs: claim.fence });
+    const loaded = this.#model.load(claim.requestId, this.#nowMs);
+    const count = loaded.kind === 'found' ? loaded.record.attempts.length : 0;
+    const addAttempt = (number: number) =>
+      [this.#store.addAttempt(claim, number, report), this.#model.addAttempt(claim, number, report)] as const;
     const [said, expected] = {
       markRunning: () => [this.#store.markRunning(claim, TARGET), this.#model.markRunning(claim, TARGET)] as const,
       markQueued: () => [this.#store.markQueued(claim), this.#model.markQueued(claim)] as const,
-      addAttempt: () => [this.#store.addAttempt(claim, report), this.#model.addAttempt(claim, report)] as const,
+      addAttempt: () => addAttempt(count + 1),
+      repeatAttempt: () => addAttempt(Math.max(1, count)),
       park: () => [this.#store.park(claim), this.#model.park(claim)] as const,
       settle: () => [this.#store.settle(claim, answer, 5), this.#model.settle(claim, answer, 5, this.#nowMs)] as const,
     }[kind]();
@@ -253,7 +259,7 @@ export class Comparison {
     const refused = await Promise.allSettled([
       ...this.#claims.flatMap((claim) => [
         requests.markRunning(claim, TARGET),
-        requests.addAttempt(claim, attemptReport('answered')),
+        requests.addAttempt(claim, 1, attemptReport('answered')),
         requests.markQueued(claim),
         requests.park(claim),
         requests.settle(claim, failedSettlement, 6),

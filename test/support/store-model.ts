@@ -128,8 +128,9 @@ export class StoreModel {
     });
   }
 
-  addAttempt(claim: Claim, attempt: AttemptReport): boolean {
+  addAttempt(claim: Claim, number: number, attempt: AttemptReport): boolean {
     return this.#write(claim, (row) => {
+      if (number <= row.record.attempts.length) return;
       row.record = { ...row.record, attempts: [...row.record.attempts, attempt] };
       row.begun = undefined;
     });

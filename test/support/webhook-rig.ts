@@ -47,7 +47,7 @@ class EvenClock extends VirtualClock {
 
 export class WebhookRig {
   readonly clock = new EvenClock();
-  readonly memory = new MemoryOutbox({ clock: this.clock });
+  readonly memory: MemoryOutbox;
   readonly sent: Sent[] = [];
   /** Calls of the outbox, in order. */
   readonly asked: Operation[] = [];
@@ -62,7 +62,13 @@ export class WebhookRig {
   inFlight = 0;
   inFlightMax = 0;
   readonly #counts: Record<Operation, number> = { due: 0, nextDueAt: 0, postpone: 0, remove: 0 };
-  deliverer = this.createDeliverer();
+  deliverer: Deliverer;
+
+  /** Results are there for longer than anything is tried, unless somebody says otherwise. */
+  constructor({ resultTtlMs = 30 * 86_400_000 }: { readonly resultTtlMs?: number } = {}) {
+    this.memory = new MemoryOutbox({ clock: this.clock, resultTtlMs });
+    this.deliverer = this.createDeliverer();
+  }
 
   /** The deliverer of another process over the same outbox. */
   createDeliverer(): Deliverer {

@@ -263,3 +263,52 @@ describe('another config', () => {
     expect(rig.asked).toEqual([]);
   });
 });
+
+describe('a notice whose result expires before it is delivered', () => {
+  const RESULT_TTL_MS = 3_600_000;
+
+  test('is told as failed when the result expires, is not sent any more, and is forgotten', async () => {
+    const rig = new WebhookRig({ resultTtlMs: RESULT_TTL_MS });
+    rig.answer = async () => answered(500);
+    rig.settle('req_1');
+    await rig.runOut();
+    const tries = rig.sent.length;
+    expect(tries).toBeGreaterThan(1);
+    expect(rig.eventsOf('webhook.failed')).toEqual([
+      { requestId: 'req_1', tries, reason: 'the result expired before its notice was delivered' },
+    ]);
+    expect(rig.clock.nowMs()).toBe(RESULT_TTL_MS);
+    expect(await rig.left()).toEqual([]);
+  });
+
+  test('is told as failed by the next process, when there was none as it expired', async () => {
+    const rig = new WebhookRig({ resultTtlMs: RESULT_TTL_MS });
+    rig.memory.add('req_1', { status: 'succeeded' }, rig.clock.wallMs());
+    await rig.clock.advance(RESULT_TTL_MS);
+    rig.deliverer.wake();
+    await rig.runOut();
+    expect(rig.sent).toEqual([]);
+    expect(rig.eventsOf('webhook.failed')).toMatchObject([{ requestId: 'req_1', tries: 0 }]);
+    expect(await rig.left()).toEqual([]);
+  });
+
+  test('is told as failed once, also when the outbox fails to forget it', async () => {
+    const rig = new WebhookRig({ resultTtlMs: RESULT_TTL_MS });
+    rig.memory.add('req_1', { status: 'succeeded' }, rig.clock.wallMs());
+    await rig.clock.advance(RESULT_TTL_MS);
+    rig.fault = (operation, count) => (operation === 'remove' && count < 3 ? 'before' : undefined);
+    rig.deliverer.wake();
+    await rig.runOut();
+    expect(rig.idsOf('webhook.failed')).toEqual(['req_1']);
+    expect(await rig.left()).toEqual([]);
+  });
+
+  test('is told as failed once the receiver does not want to be left alone any more', async () => {
+    const rig = new WebhookRig({ resultTtlMs: RESULT_TTL_MS });
+    rig.answer = async () => answered(503, 2 * RESULT_TTL_MS);
+    rig.settle('req_1');
+    await rig.runOut();
+    expect(rig.sent).toHaveLength(1);
+    expect(rig.eventsOf('webhook.failed')).toMatchObject([{ requestId: 'req_1', tries: 1 }]);
+  });
+});

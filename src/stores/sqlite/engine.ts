@@ -36,6 +36,9 @@ export interface GroupResult {
   readonly parked: number;
 }
 
+/** Says how long something took; it stands for no moment. One that stands still takes everything for instantaneous. */
+export type Stopwatch = () => number;
+
 /** What operations work with. */
 export interface EngineContext {
   readonly options: EngineOptions;
@@ -43,6 +46,7 @@ export interface EngineContext {
   readonly parked: ParkedCounts;
   /** The moment of the operation that runs. */
   readonly nowMs: () => number;
+  readonly stopwatchMs: Stopwatch;
   /** A prepared statement, kept for the next time. SQL is constant: values come as parameters. */
   readonly prepare: (sql: string) => StatementSync;
   readonly run: (sql: string, ...values: SQLInputValue[]) => number;
@@ -56,6 +60,7 @@ interface Connection {
 
 export class Engine {
   readonly #options: EngineOptions;
+  readonly #stopwatchMs: Stopwatch;
   #connection: Connection | undefined;
   /** The file as it was opened last; once it is gone, nothing is written before it is back. */
   #identity: FileIdentity | undefined;
@@ -66,8 +71,9 @@ export class Engine {
   #nowMs = 0;
 
   /** @throws {SwitchgearError} `store-unavailable` that says what to do */
-  constructor(options: EngineOptions) {
+  constructor(options: EngineOptions, stopwatchMs: Stopwatch) {
     this.#options = options;
+    this.#stopwatchMs = stopwatchMs;
     this.#epoch = options.epoch;
     this.#connection = this.#open();
   }
@@ -202,6 +208,7 @@ export class Engine {
       epoch,
       parked: new ParkedCounts(database),
       nowMs: () => this.#nowMs,
+      stopwatchMs: this.#stopwatchMs,
       prepare,
       run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
     };

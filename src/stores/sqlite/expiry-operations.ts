@@ -1,21 +1,34 @@
 /** Results that nobody may read any more: first the result goes and its id is told as expired, then the id goes too. */
 import { sweepBatches } from './batch-expiry.ts';
 import type { EngineContext } from './engine.ts';
+import { SweepSlice } from './sweep-slice.ts';
+
+/** What one sweep came to. */
+export interface Swept {
+  /** Rows that it has deleted, or made due. */
+  readonly rows: number;
+  /** It could take no more; what is due may be more. */
+  readonly isFull: boolean;
+}
 
 export function createExpiryOperations(context: EngineContext) {
   const { prepare, run } = context;
   return {
-    /** Deletes what is due, at most `max` records, so that nobody waits long for it. Gives how many there were. */
-    sweep(max: number): number {
+    /** Deletes what is due, at most `rowsMax` rows and only for a moment, so that nobody waits long for it. */
+    sweep(rowsMax: number): Swept {
+      const slice = new SweepSlice(rowsMax, context.stopwatchMs);
       const due = prepare(
         `SELECT seq, status FROM requests
          WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
-      ).all(context.nowMs(), max);
+      ).all(context.nowMs(), rowsMax);
       for (const { seq, status } of due) {
+        if (slice.room === 0) break;
         if (status === 'expired') run(`DELETE FROM requests WHERE seq = ?`, Number(seq));
         else expireRecord(context, Number(seq));
+        slice.add(1);
       }
-      return Math.min(max, due.length + sweepBatches(context, max));
+      sweepBatches(context, slice);
+      return { rows: slice.rows, isFull: slice.room === 0 };
     },
   };
 }
@@ -27,8 +40,8 @@ export function expireRecord({ run, options }: EngineContext, seq: number): void
     options.resultTtlMs,
     seq,
   );
-  // There is nothing left to come for.
-  run(`DELETE FROM webhooks WHERE request_id = (SELECT id FROM requests WHERE seq = ?)`, seq);
+  // Whoever delivers notices tells that this one was in vain; without anybody there is nothing left to come for.
+  if (!options.hasWebhooks) run(`DELETE FROM webhooks WHERE request_id = (SELECT id FROM requests WHERE seq = ?)`, seq);
   run(`DELETE FROM bodies WHERE seq = ?`, seq);
   run(`DELETE FROM settlements WHERE seq = ?`, seq);
   run(`DELETE FROM attempts WHERE seq = ?`, seq);

@@ -1,4 +1,7 @@
-/** Files in chunks. A file is a row that comes last; chunks without one were cut off and go with the next start. */
+/**
+ * Files in chunks. A file is a row that comes last; chunks without one were cut off and go with the next start. What is
+ * removed is hidden and left to the sweep, because deleting a large file takes seconds: it is one that expired at 0.
+ */
 import type { Page, StoredFile } from '../../contract/batches.ts';
 import type { EngineContext } from './engine.ts';
 
@@ -9,7 +12,8 @@ export function createFileOperations(context: EngineContext) {
   const { prepare, run } = context;
   return {
     appendChunk(fileId: string, index: number, chunk: Uint8Array): boolean {
-      const kept = Number(prepare(`SELECT coalesce(sum(bytes), 0) AS bytes FROM files`).get()?.['bytes']);
+      const sql = `SELECT coalesce(sum(bytes), 0) AS bytes FROM files WHERE expires_at > ?`;
+      const kept = Number(prepare(sql).get(context.nowMs())?.['bytes']);
       if (kept + (index + 1) * chunk.length > BYTES_MAX) return false;
       run(
         `INSERT INTO file_chunks (file_id, number, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -41,7 +45,10 @@ export function createFileOperations(context: EngineContext) {
     },
 
     readChunk(fileId: string, index: number): Uint8Array | undefined {
-      const row = prepare(`SELECT bytes FROM file_chunks WHERE file_id = ? AND number = ?`).get(fileId, index);
+      const row = prepare(
+        `SELECT bytes FROM file_chunks WHERE file_id = ?1 AND number = ?2
+           AND NOT EXISTS (SELECT 1 FROM files WHERE id = ?1 AND expires_at = 0)`,
+      ).get(fileId, index);
       // The column holds blobs.
       return row?.['bytes'] as Uint8Array | undefined;
     },
@@ -55,8 +62,15 @@ export function createFileOperations(context: EngineContext) {
     },
 
     removeFile(fileId: string): boolean {
-      run(`DELETE FROM file_chunks WHERE file_id = ?`, fileId);
-      return run(`DELETE FROM files WHERE id = ?`, fileId) > 0;
+      if (run(`UPDATE files SET expires_at = 0 WHERE id = ? AND expires_at <> 0`, fileId) > 0) return true;
+      // One that was never finished is finished as removed.
+      run(
+        `INSERT INTO files (id, tenant, name, purpose, bytes, digest, created_at, expires_at)
+         SELECT ?1, '', '', '', 0, '', 0, 0 WHERE EXISTS (SELECT 1 FROM file_chunks WHERE file_id = ?1)
+         ON CONFLICT DO NOTHING`,
+        fileId,
+      );
+      return false;
     },
   };
 }

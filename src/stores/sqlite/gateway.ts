@@ -12,6 +12,8 @@ import type { OperationName, Operations } from './operations.ts';
 /** A larger group would keep those who come after it waiting, and lie in memory three times on its way to the file. */
 const GROUP_MAX = 1_000;
 const GROUP_CHARACTERS_MAX = 16_000_000;
+/** Whoever closes waits so long for what was asked before and for the file. A disk that hangs in a sync is left behind then. */
+const CLOSE_WAIT_MS = 5_000;
 
 /** Where the engine runs. */
 export interface Host {
@@ -20,6 +22,8 @@ export interface Host {
   /** Calls back when the operations of this turn have been asked for. */
   afterTurn(callback: () => void): void;
   close(): Promise<void>;
+  /** Ends the engine wherever it is, also in a call that never returns; waits for nothing. */
+  abandon(): void;
 }
 
 interface Asked {
@@ -29,10 +33,11 @@ interface Asked {
 
 export class Gateway {
   readonly #host: Host;
+  readonly #clock: Clock;
   readonly #now: () => number;
   #waiting: Asked[] = [];
   #isScheduled = false;
-  #isRunning = false;
+  #underWay: readonly Asked[] | undefined;
   #closing: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
   /** How many records were parked after the last group. */
@@ -40,6 +45,7 @@ export class Gateway {
 
   constructor(host: Host, clock: Clock) {
     this.#host = host;
+    this.#clock = clock;
     this.#now = steadyWall(clock);
   }
 
@@ -56,22 +62,42 @@ export class Gateway {
     return answer.promise as Promise<Awaited<ReturnType<Operations[Name]>>>;
   }
 
-  /** What was asked for before is still done. Idempotent. */
+  /** What was asked for before is still done, if the disk does it within a few seconds. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#finish();
     return this.#closing;
   }
 
   async #finish(): Promise<void> {
-    if (this.#isRunning || this.#isScheduled)
+    const abandoned = Promise.withResolvers<void>();
+    const timer = this.#clock.setTimeout(() => {
+      this.#abandon();
+      abandoned.resolve();
+    }, CLOSE_WAIT_MS);
+    await Promise.race([this.#closeWhenIdle(), abandoned.promise]);
+    this.#clock.clearTimeout(timer);
+  }
+
+  async #closeWhenIdle(): Promise<void> {
+    if (this.#underWay !== undefined || this.#isScheduled)
       await new Promise<void>((resolve) => {
         this.#whenIdle = resolve;
       });
     await this.#host.close();
   }
 
+  /** What was answered is on disk; of the rest nobody knows, and nobody is told that it is. */
+  #abandon(): void {
+    // Nobody closes what was left behind.
+    this.#whenIdle = undefined;
+    this.#host.abandon();
+    const message = `the disk of the store has not answered for ${CLOSE_WAIT_MS} ms while the service ended; look at the system's log`;
+    const unanswered = [...(this.#underWay ?? []), ...this.#waiting.splice(0)];
+    for (const { answer } of unanswered) answer.reject(new SwitchgearError('store-unavailable', message));
+  }
+
   #schedule(): void {
-    if (this.#isScheduled || this.#isRunning) return;
+    if (this.#isScheduled || this.#underWay !== undefined) return;
     this.#isScheduled = true;
     this.#host.afterTurn(() => {
       this.#isScheduled = false;
@@ -81,7 +107,7 @@ export class Gateway {
 
   async #runGroup(): Promise<void> {
     const group = this.#takeGroup();
-    this.#isRunning = true;
+    this.#underWay = group;
     try {
       const { results, parked } = await this.#host.run(group.map(({ operation }) => operation));
       this.parked = parked;
@@ -93,7 +119,7 @@ export class Gateway {
     } catch (error) {
       for (const { answer } of group) answer.reject(error);
     }
-    this.#isRunning = false;
+    this.#underWay = undefined;
     if (this.#waiting.length > 0) this.#schedule();
     else this.#whenIdle?.();
   }

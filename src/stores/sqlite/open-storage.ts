@@ -1,6 +1,14 @@
 /** A storage in one file: request records, ledger, provider states and webhooks over one engine, so that they commit together. */
 import type { Clock } from '../../contract/clock.ts';
-import type { SettlementNotice, StateStore, Storage, WebhookDelivery, WebhookOutbox } from '../../contract/storage.ts';
+import type {
+  ExpiredDelivery,
+  SettlementNotice,
+  StateStore,
+  Storage,
+  WebhookDelivery,
+  WebhookOutbox,
+} from '../../contract/storage.ts';
+import type { ReportFailure } from './background-work.ts';
 import type { EngineOptions } from './engine.ts';
 import { Gateway, type Host } from './gateway.ts';
 import { createWorkerHost } from './worker-host.ts';
@@ -9,24 +17,29 @@ import { SqliteLedger } from './sqlite-ledger.ts';
 import { SqliteStore } from './sqlite-store.ts';
 import type { StoredDelivery } from './webhook-operations.ts';
 
-export interface SqliteOptions extends EngineOptions {
+export interface StorageOptions {
   readonly clock: Clock;
   readonly retainDays: number;
+  /** Is told of work that nobody waits for and that fails; it is tried again. Default: nobody is. */
+  readonly report?: ReportFailure;
 }
 
+export interface SqliteOptions extends EngineOptions, StorageOptions {}
+
 /** Opens the file in a thread of its own. @throws {SwitchgearError} `store-unavailable` that says what to do */
-export async function openSqliteStorage({ clock, retainDays, ...options }: SqliteOptions): Promise<Storage> {
-  return createSqliteStorage(await createWorkerHost(options), { clock, retainDays });
+export async function openSqliteStorage({ clock, retainDays, report, ...options }: SqliteOptions): Promise<Storage> {
+  const host = await createWorkerHost(options);
+  return createSqliteStorage(host, { clock, retainDays, ...(report !== undefined && { report }) });
 }
 
 /** A storage over an engine that is open already. */
 export function createSqliteStorage(
   host: Host,
-  { clock, retainDays }: { readonly clock: Clock; readonly retainDays: number },
+  { clock, retainDays, report = () => undefined }: StorageOptions,
 ): Storage {
   const gateway = new Gateway(host, clock);
-  const requests = new SqliteStore(gateway, clock);
-  const ledger = new SqliteLedger(gateway, { retainDays });
+  const requests = new SqliteStore(gateway, clock, report);
+  const ledger = new SqliteLedger(gateway, { retainDays, clock, report });
   return {
     requests,
     ledger,
@@ -34,10 +47,9 @@ export function createSqliteStorage(
     webhooks: createOutbox(gateway),
     batches: createSqliteBatches(gateway),
     files: createSqliteFiles(gateway),
+    // Together: whoever waits for an answer gets it, or is let go by the gateway.
     close: async () => {
-      await requests.close();
-      await ledger.close();
-      await gateway.close();
+      await Promise.all([requests.close(), ledger.close(), gateway.close()]);
     },
   };
 }
@@ -70,7 +82,8 @@ function createOutbox(gateway: Gateway): WebhookOutbox {
   };
 }
 
-function decodeDelivery({ settlement, ...delivery }: StoredDelivery): WebhookDelivery {
+function decodeDelivery({ settlement, ...delivery }: StoredDelivery): WebhookDelivery | ExpiredDelivery {
+  if (settlement === null) return { ...delivery, settlement: undefined };
   // It was written from a settlement, and the file is checked when it is opened.
   return { ...delivery, settlement: JSON.parse(settlement) as SettlementNotice };
 }

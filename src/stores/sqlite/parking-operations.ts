@@ -39,7 +39,7 @@ export function createParkingOperations(context: EngineContext) {
     claim(requestIds: readonly string[]): readonly Claim[] {
       return requestIds.flatMap((requestId) => {
         const row = prepare(
-          `SELECT seq, priority, tenant, idempotency_key, batch_id, owner, fence FROM requests
+          `SELECT seq, priority, tenant, batch_id, owner, fence FROM requests
            WHERE id = ? AND status IN ('queued', 'running')`,
         ).get(requestId);
         if (row === undefined) return [];
@@ -65,7 +65,7 @@ export function createParkingOperations(context: EngineContext) {
 
     settleParked(requestId: string, status: string, settlement: string, settledAt: number): boolean {
       const row = prepare(
-        `SELECT seq, priority, tenant, idempotency_key, batch_id FROM requests
+        `SELECT seq, priority, tenant, batch_id FROM requests
          WHERE id = ? AND owner = 0 AND status = 'queued'`,
       ).get(requestId);
       if (row === undefined) return false;

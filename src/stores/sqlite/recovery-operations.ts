@@ -16,7 +16,7 @@ export function createRecoveryOperations(context: EngineContext) {
       const requeued: string[] = [];
       const interrupted: string[] = [];
       const rows = prepare(
-        `SELECT seq, id, status, priority, tenant, idempotency_key, batch_id, recovery, recoveries FROM requests
+        `SELECT seq, id, status, priority, tenant, batch_id, recovery, recoveries FROM requests
          WHERE owner <> 0 AND owner <> ?`,
       ).all(epoch);
       for (const row of rows) {

@@ -14,12 +14,20 @@ export type StoredLoad =
   | { readonly kind: 'expired' }
   | { readonly kind: 'unknown' };
 
+/** As it travels: the report is JSON. */
+export interface StoredAttempt {
+  /** From 1, within the request. */
+  readonly number: number;
+  readonly provider: string;
+  readonly model: string;
+  readonly report: string;
+}
+
 /** A row that is open and claimed by this process with the fence that was named. */
 interface HeldRow {
   readonly seq: number;
   readonly priority: number;
   readonly tenant: string;
-  readonly idempotencyKey: string | null;
   readonly batchId: string | null;
 }
 
@@ -72,14 +80,16 @@ export function createRequestOperations(context: EngineContext) {
       return true;
     },
 
-    addAttempt(claim: Claim, provider: string, model: string, report: string): boolean {
+    /** What it came to replaces that it was begun. One that is known changes nothing: it may be told twice. */
+    addAttempt(claim: Claim, { number, provider, model, report }: StoredAttempt): boolean {
       const row = findHeld(context, claim);
       if (row === undefined) return false;
-      forgetBegun(context, row.seq);
       run(
-        `INSERT INTO attempts (seq, number, provider, model, report)
-         SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM attempts WHERE seq = ?1`,
+        `INSERT INTO attempts (seq, number, provider, model, report) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET provider = excluded.provider, model = excluded.model, report = excluded.report
+           WHERE attempts.report IS NULL`,
         row.seq,
+        number,
         provider,
         model,
         report,
@@ -100,7 +110,7 @@ export function createRequestOperations(context: EngineContext) {
 export function findHeld(context: EngineContext, { requestId, fence }: Claim): HeldRow | undefined {
   const row = context
     .prepare(
-      `SELECT seq, priority, tenant, idempotency_key, batch_id FROM requests
+      `SELECT seq, priority, tenant, batch_id FROM requests
        WHERE id = ? AND owner = ? AND fence = ? AND status IN ('queued', 'running')`,
     )
     .get(requestId, context.epoch, fence);
@@ -112,7 +122,6 @@ export function readHeld(row: Readonly<Record<string, unknown>>): HeldRow {
     seq: Number(row['seq']),
     priority: Number(row['priority']),
     tenant: String(row['tenant']),
-    idempotencyKey: row['idempotency_key'] as string | null,
     batchId: row['batch_id'] as string | null,
   };
 }

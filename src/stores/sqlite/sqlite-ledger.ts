@@ -3,10 +3,12 @@
  * entries are older than `retainDays` folds into daily totals, and the last 100,000 that were folded are remembered: no more
  * entries than that wait to be told again. A summary is what the ledger held at one moment, whatever is appended meanwhile.
  */
+import type { Clock } from '../../contract/clock.ts';
 import type { Ledger, LedgerEntry, LedgerQuery } from '../../contract/records.ts';
 import type { RequestId } from '../../contract/response.ts';
 import type { CostSummary } from '../../contract/state.ts';
 import { newestOf, parseLedgerQuery } from '../ledger-query.ts';
+import type { ReportFailure } from './background-work.ts';
 import type { Gateway } from './gateway.ts';
 import { LedgerFolding } from './ledger-folding.ts';
 import { scanLedger } from './ledger-scan.ts';
@@ -21,6 +23,9 @@ const FOLD_LAG_MS = 3_600_000;
 
 export interface SqliteLedgerOptions {
   readonly retainDays: number;
+  readonly clock: Clock;
+  /** Is told of folding that fails. */
+  readonly report?: ReportFailure;
   /** Bounds the daily totals. Default 10,000 groups. */
   readonly groupsMax?: number;
   /** How many folded requests are remembered. Default 100,000. */
@@ -34,10 +39,11 @@ export class SqliteLedger implements Ledger {
   readonly #turns = new LedgerTurns();
   readonly #folding: LedgerFolding;
 
-  constructor(gateway: Gateway, { retainDays, groupsMax = 10_000, rememberedMax = 100_000 }: SqliteLedgerOptions) {
+  constructor(gateway: Gateway, options: SqliteLedgerOptions) {
+    const { retainDays, clock, report = () => undefined, groupsMax = 10_000, rememberedMax = 100_000 } = options;
     this.#gateway = gateway;
     this.#retainMs = retainDays * dayMs;
-    this.#folding = new LedgerFolding(gateway, this.#turns, { groupsMax, rememberedMax });
+    this.#folding = new LedgerFolding(gateway, this.#turns, { groupsMax, rememberedMax, clock, report });
   }
 
   async append(entries: readonly LedgerEntry[]): Promise<void> {

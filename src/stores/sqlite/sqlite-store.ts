@@ -11,6 +11,7 @@ import type {
 } from '../../contract/records.ts';
 import type { AttemptReport, RequestId } from '../../contract/response.ts';
 import { unreadableError } from '../../policy/recover.ts';
+import { BackgroundWork, type ReportFailure } from './background-work.ts';
 import type { Gateway } from './gateway.ts';
 import { decodeRecord, encodeRecord, encodeSettlement, type StoredRecord } from './stored-record.ts';
 
@@ -20,21 +21,24 @@ import { decodeRecord, encodeRecord, encodeSettlement, type StoredRecord } from 
  */
 const SWEEP_MIN_MS = 1_000;
 const SWEEP_MAX_MS = 60_000;
-/** Records that one sweep deletes; more are left to the next one, which follows at once. */
-const SWEPT_MAX = 500;
+/** Rows that one sweep deletes. More are left to the next one, which follows soon, but not in the very next group. */
+const SWEPT_ROWS_MAX = 200;
+const SWEEP_AGAIN_MS = 5;
 
 export class SqliteStore implements RequestStore {
   readonly isDurable = true;
   readonly #gateway: Gateway;
   readonly #clock: Clock;
+  readonly #sweeping: BackgroundWork;
   #timer: TimerHandle | undefined;
   #sweepMs = SWEEP_MIN_MS;
   #isClosed = false;
 
-  constructor(gateway: Gateway, clock: Clock) {
+  constructor(gateway: Gateway, clock: Clock, report: ReportFailure) {
     this.#gateway = gateway;
     this.#clock = clock;
-    this.#sweepLater();
+    this.#sweeping = new BackgroundWork('sweep', report);
+    this.#sweepIn(this.#sweepMs);
   }
 
   get parked(): number {
@@ -78,8 +82,9 @@ export class SqliteStore implements RequestStore {
     return this.#gateway.ask('markQueued', claim);
   }
 
-  async addAttempt(claim: Claim, attempt: AttemptReport): Promise<boolean> {
-    return this.#gateway.ask('addAttempt', claim, attempt.provider, attempt.model, JSON.stringify(attempt));
+  async addAttempt(claim: Claim, number: number, attempt: AttemptReport): Promise<boolean> {
+    const { provider, model } = attempt;
+    return this.#gateway.ask('addAttempt', claim, { number, provider, model, report: JSON.stringify(attempt) });
   }
 
   async settle(claim: Claim, settlement: Settlement, settledAt: number): Promise<boolean> {
@@ -111,23 +116,28 @@ export class SqliteStore implements RequestStore {
     return records;
   }
 
-  #sweepLater(): void {
+  #sweepIn(waitMs: number): void {
     this.#timer = this.#clock.setTimeout(() => {
+      // It never rejects.
       void this.#sweep();
-    }, this.#sweepMs);
+    }, waitMs);
   }
 
   async #sweep(): Promise<void> {
-    let swept = 0;
+    const waitMs = await this.#sweepOnce();
+    if (!this.#isClosed) this.#sweepIn(waitMs);
+  }
+
+  /** Gives how long to wait before the next one. Never rejects. */
+  async #sweepOnce(): Promise<number> {
     try {
-      do {
-        // Others get their turn between two sweeps.
-        swept = await this.#gateway.ask('sweep', SWEPT_MAX);
-        this.#sweepMs = swept > 0 ? SWEEP_MIN_MS : Math.min(SWEEP_MAX_MS, this.#sweepMs * 2);
-      } while (!this.#isClosed && swept === SWEPT_MAX);
-    } catch {
-      // The next one comes; whoever writes meanwhile hears what is wrong with the store.
+      const { rows, isFull } = await this.#gateway.ask('sweep', SWEPT_ROWS_MAX);
+      this.#sweeping.succeeded();
+      this.#sweepMs = rows > 0 ? SWEEP_MIN_MS : Math.min(SWEEP_MAX_MS, this.#sweepMs * 2);
+      return isFull ? SWEEP_AGAIN_MS : this.#sweepMs;
+    } catch (error) {
+      // A store that is closed meanwhile refuses it, and has not failed.
+      return this.#isClosed ? 0 : this.#sweeping.failed(error);
     }
-    if (!this.#isClosed) this.#sweepLater();
   }
 }

@@ -18,6 +18,8 @@ export async function createWorkerHost(options: EngineOptions): Promise<Host> {
 class WorkerHost implements Host {
   readonly #options: EngineOptions;
   #thread: Thread | undefined;
+  /** One that has not opened the file yet. */
+  #starting: Thread | undefined;
   /** A thread that comes after another one goes on under the same epoch: what was claimed stays claimed. */
   #epoch: number | undefined;
 
@@ -32,7 +34,10 @@ class WorkerHost implements Host {
 
   async start(): Promise<Thread> {
     const thread = new Thread({ ...this.#options, epoch: this.#epoch });
-    const opened = await thread.opened;
+    this.#starting = thread;
+    const opened = await thread.opened.finally(() => {
+      this.#starting = undefined;
+    });
     if (opened.kind !== 'opened')
       throw new SwitchgearError(
         'store-unavailable',
@@ -52,6 +57,10 @@ class WorkerHost implements Host {
 
   async close(): Promise<void> {
     await this.#thread?.close();
+  }
+
+  abandon(): void {
+    (this.#starting ?? this.#thread)?.abandon();
   }
 }
 
@@ -101,6 +110,13 @@ class Thread {
     await this.ask({ kind: 'close' }).catch(() => undefined);
     this.#worker.ref();
     await this.#exited;
+  }
+
+  /** A thread that hangs in a call to the system ends when that returns. The event loop does not wait for it. */
+  abandon(): void {
+    // It never rejects.
+    void this.#worker.terminate();
+    this.#worker.unref();
   }
 }
 

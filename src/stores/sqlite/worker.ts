@@ -21,7 +21,7 @@ function serve(to: NonNullable<typeof parentPort>, options: EngineOptions): void
   };
   let engine: Engine;
   try {
-    engine = new Engine(options);
+    engine = new Engine(options, () => performance.now());
   } catch (error) {
     say({ kind: 'refused', message: error instanceof Error ? error.message : String(error) });
     to.close();

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MAIN } from '../../daemon/daemon-process.ts';
+import { childEnv, MAIN } from '../../daemon/daemon-process.ts';
 
 /** Patient with its provider, so that a second call means that somebody died. */
 export function writeDaemonConfig(
@@ -38,11 +38,11 @@ export class Life {
   readonly url: Promise<string | undefined>;
   #output = '';
 
-  /** `folder` is where what Node has compiled is kept for the next life, once one has ended well. */
+  /** In `folder` Node keeps what it has compiled for the next life, once one has ended well, unless it keeps that elsewhere. */
   constructor(words: readonly string[], folder: string) {
     this.#child = spawn(process.execPath, ['--no-warnings', ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'] ?? '', NODE_COMPILE_CACHE: join(folder, 'compiled') },
+      env: { NODE_COMPILE_CACHE: join(folder, 'compiled'), ...childEnv() },
     });
     this.#exited = new Promise((resolve) => this.#child.on('close', resolve));
     const listening = Promise.withResolvers<string | undefined>();

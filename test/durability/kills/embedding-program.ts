@@ -38,6 +38,9 @@ function mortal(host: Host, commits: number): Host {
       host.afterTurn(callback);
     },
     close: () => host.close(),
+    abandon: () => {
+      host.abandon();
+    },
     run: async (group) => {
       const result = await host.run(group);
       if (group.some(({ name }) => name === 'insert') && --left === 0) process.kill(process.pid, 'SIGKILL');

@@ -16,6 +16,9 @@ import { Upstream } from './upstream.ts';
 export interface KillPlan {
   readonly seed: string;
   readonly kills: number;
+  /** Whether there are to be more kills than that, by what was seen so far; at most `killsMax` in all. */
+  readonly needsMore?: (seen: KillsSoFar) => boolean;
+  readonly killsMax?: number;
   readonly callers: number;
   /** What Node runs; default: the sources. */
   readonly main?: string;
@@ -23,6 +26,9 @@ export interface KillPlan {
   readonly restMs: number;
   readonly onKill?: (kill: number) => void;
 }
+
+/** What is known while the daemon is still killed: everything but the rows of its file. */
+export type KillsSoFar = Omit<KillReport, 'rows'>;
 
 export interface KillReport extends History {
   /** How many lives got so far as to listen. */
@@ -37,6 +43,8 @@ export interface KillReport extends History {
 const ORDINARY = /"level":(?:30|40),|did not answer within/;
 /** Poison ends with its third process. */
 const LAST_KILLS = 3;
+/** Before each of these, so that what can end has ended: longer than the provider takes. What has not is run again. */
+const LAST_REST_MS = 700;
 
 export async function runKills(plan: KillPlan): Promise<KillReport> {
   const folder = await mkdtemp(join(tmpdir(), 'switchgear-kills-'));
@@ -48,7 +56,9 @@ export async function runKills(plan: KillPlan): Promise<KillReport> {
   try {
     await lives.liveWell();
     const traffic = callers.live(plan.callers);
-    for (let kill = 1; kill <= plan.kills; kill++) {
+    const isEnough = () => plan.needsMore?.(pick(callers, upstream, lives)) !== true;
+    for (let kill = 1; kill <= (plan.killsMax ?? plan.kills); kill++) {
+      if (kill > plan.kills && isEnough()) break;
       await lives.liveUntilKilled(dice);
       plan.onKill?.(kill);
     }
@@ -65,7 +75,7 @@ export async function runKills(plan: KillPlan): Promise<KillReport> {
   }
 }
 
-function pick({ wishes, seen }: Callers, { calls }: Upstream, { listening, complaints, logs }: Lives) {
+function pick({ wishes, seen }: Callers, { calls }: Upstream, { listening, complaints, logs }: Lives): KillsSoFar {
   return { wishes, seen, calls, listening, complaints, logs };
 }
 
@@ -124,7 +134,7 @@ class Lives {
 
   /** Lets everything that can end, end; then kills what hangs and starts again. */
   async restWhileRunning(): Promise<void> {
-    await sleep(1_500);
+    await sleep(LAST_REST_MS);
     const daemon = this.#daemon;
     if (daemon !== undefined) await this.#kill(daemon);
     await this.start();
