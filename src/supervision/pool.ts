@@ -16,13 +16,13 @@ import {
 } from './child-spec.ts';
 import type { ChildCounts } from './child-table.ts';
 import { launch } from './launch.ts';
+import { Lifespan } from './lifespan.ts';
 import { Observers } from './observers.ts';
 import { PoolMember } from './pool-member.ts';
-import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
+import { type ExitReason, type Process, SupervisorError } from './process.ts';
 import { Restarts } from './restart-intensity.ts';
 import { isRestartedAfter } from './restart-rules.ts';
 import { defaultLimit, endProcess, stopProcess } from './stop-process.ts';
-import { Turns } from './turns.ts';
 
 export interface PoolTemplate<Args> extends Pick<ChildSpec, 'restart' | 'shutdown' | 'type' | 'startTimeoutMs'> {
   /** A throw or rejection is a failed start. */
@@ -44,11 +44,8 @@ export class Pool<Args> implements Process {
   readonly #byProcess = new Map<Process, PoolMember<Args>>();
   readonly #restarts: Restarts;
   readonly #observers: Observers;
-  readonly #turns = new Turns();
-  readonly #exitListeners = new Set<(reason: ExitReason) => void>();
+  readonly #life: Lifespan;
   #starting: { readonly member: PoolMember<Args>; readonly giveUp: AbortController } | undefined;
-  #stopping: Promise<void> | undefined;
-  #exit: ExitReason | undefined;
 
   /** @throws {SupervisorError} `invalid-spec` naming the field at fault */
   constructor(options: PoolOptions<Args>) {
@@ -58,6 +55,7 @@ export class Pool<Args> implements Process {
     this.#options = options;
     this.#restarts = new Restarts(options.clock, options);
     this.#observers = new Observers(options.observer);
+    this.#life = new Lifespan(`pool ${options.id}`);
   }
 
   /**
@@ -65,8 +63,8 @@ export class Pool<Args> implements Process {
    * @throws {SupervisorError} `max-children`, `failed-to-start`, `stopped`
    */
   startChild(args: Args): Promise<Process | undefined> {
-    return this.#turns.run(async () => {
-      this.#assertRunning();
+    return this.#life.run(async () => {
+      this.#life.assertRunning();
       const { maxChildren = Number.POSITIVE_INFINITY } = this.#options;
       if (this.#members.size >= maxChildren)
         throw new SupervisorError('max-children', `pool ${this.id} has ${maxChildren} children, which is its maximum`);
@@ -85,7 +83,7 @@ export class Pool<Args> implements Process {
   terminateChild(process: Process): Promise<void> {
     const starting = this.#starting;
     if (starting?.member.last === process) starting.giveUp.abort();
-    return this.#turns.run(async () => {
+    return this.#life.run(async () => {
       const member = this.#byProcess.get(process);
       if (member === undefined) throw new SupervisorError('not-found', `pool ${this.id} has no such child`);
       await this.#stopMember(member);
@@ -105,36 +103,27 @@ export class Pool<Args> implements Process {
   }
 
   onExit(listener: (reason: ExitReason) => void): void {
-    if (this.#exit === undefined) this.#exitListeners.add(listener);
-    else listener(this.#exit);
+    this.#life.onExit(listener);
   }
 
   /** Stops all children at once, within one limit, then exits with `shutdown`. Idempotent. */
   stop(): Promise<void> {
     this.#starting?.giveUp.abort();
-    this.#stopping ??= this.#turns.run(() => this.#stopAll());
-    return this.#stopping;
+    return this.#life.stop(() => this.#stopAll());
   }
 
   /** Ends all children at once, and itself with `killed`. */
   kill(): void {
-    if (this.#exit !== undefined) return;
-    this.#exit = { kind: 'killed' };
-    this.#stopping ??= Promise.resolve();
     this.#starting?.giveUp.abort();
-    for (const member of this.#members) {
-      const process = this.#release(member);
-      if (process === undefined) continue;
-      endProcess(process);
-      this.#tellExited(member, process, { kind: 'killed' });
-    }
-    this.#members.clear();
-    this.#byProcess.clear();
-    tellExit(this.#exitListeners, this.#exit);
-  }
-
-  #assertRunning(): void {
-    if (this.#stopping !== undefined) throw new SupervisorError('stopped', `pool ${this.id} is stopping`);
+    this.#life.kill(() => {
+      for (const member of this.#members) {
+        const process = this.#release(member);
+        if (process === undefined) continue;
+        endProcess(process);
+        this.#tellExited(member, process, { kind: 'killed' });
+      }
+      this.#forgetAll();
+    });
   }
 
   /** Starts the next incarnation; undefined when it is ignored, and forgotten. Rejects when it fails. */
@@ -144,7 +133,7 @@ export class Pool<Args> implements Process {
     const incarnation = member.begin();
     this.#starting = { member, giveUp };
     try {
-      this.#assertRunning();
+      this.#life.assertRunning();
       const { startTimeoutMs } = template;
       // Only those that are never started again have lost them.
       const start = (context: StartContext) => template.start(member.args as Args, context);
@@ -180,25 +169,15 @@ export class Pool<Args> implements Process {
     if (member.process !== process) return;
     this.#release(member);
     this.#tellExited(member, process, reason);
-    if (this.#stopping !== undefined) return;
+    if (this.#life.isStopping) return;
     if (!isRestartedAfter(this.#options.template.restart ?? 'permanent', reason)) {
       this.#forget(member);
       return;
     }
     if (this.#restarts.isHealthyAfter(this.#options.clock.nowMs() - member.startedAtMs)) member.failures = 0;
     member.state = 'restarting';
-    this.#inTurn(member, () => {
+    this.#life.runDue(member, () => {
       this.#restart(member);
-    });
-  }
-
-  #inTurn(member: PoolMember<Args>, act: () => void | Promise<void>): void {
-    const due = {};
-    member.due = due;
-    void this.#turns.run(async () => {
-      if (member.due !== due || this.#stopping !== undefined) return;
-      member.due = undefined;
-      await act();
     });
   }
 
@@ -213,12 +192,12 @@ export class Pool<Args> implements Process {
     member.failures += 1;
     member.timer = this.#options.clock.setTimeout(() => {
       member.timer = undefined;
-      this.#inTurn(member, async () => {
+      this.#life.runDue(member, async () => {
         try {
           await this.#launch(member);
         } catch {
           member.state = 'restarting';
-          this.#inTurn(member, () => {
+          this.#life.runDue(member, () => {
             this.#restart(member);
           });
         }
@@ -228,11 +207,12 @@ export class Pool<Args> implements Process {
 
   async #stopAll(): Promise<void> {
     await Promise.all(Array.from(this.#members, (member) => this.#stopMember(member)));
-    if (this.#exit !== undefined) return;
-    this.#exit = { kind: 'shutdown' };
+    this.#forgetAll();
+  }
+
+  #forgetAll(): void {
     this.#members.clear();
     this.#byProcess.clear();
-    tellExit(this.#exitListeners, this.#exit);
   }
 
   async #stopMember(member: PoolMember<Args>): Promise<void> {

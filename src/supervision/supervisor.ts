@@ -9,12 +9,12 @@ import type { ChildState } from '../contract/state.ts';
 import { type ChildSpec, checkOptions, checkSpec, type SupervisorOptions } from './child-spec.ts';
 import { type Child, type ChildCounts, ChildTable } from './child-table.ts';
 import { launch } from './launch.ts';
+import { Lifespan } from './lifespan.ts';
 import { Observers } from './observers.ts';
-import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
+import { type ExitReason, type Process, SupervisorError } from './process.ts';
 import { Restarts } from './restart-intensity.ts';
 import { endsSupervisor, isRestartedAfter, restartedWith } from './restart-rules.ts';
 import { defaultLimit, endProcess, stopProcess } from './stop-process.ts';
-import { Turns } from './turns.ts';
 
 export class Supervisor implements Process {
   readonly id: string;
@@ -22,12 +22,9 @@ export class Supervisor implements Process {
   readonly #children: ChildTable;
   readonly #restarts: Restarts;
   readonly #observers: Observers;
-  readonly #turns = new Turns();
-  readonly #exitListeners = new Set<(reason: ExitReason) => void>();
+  readonly #life: Lifespan;
   #starting: { readonly child: Child; readonly giveUp: AbortController; readonly isBoot: boolean } | undefined;
   #hasStarted = false;
-  #stopping: Promise<void> | undefined;
-  #exit: ExitReason | undefined;
 
   /** @throws {SupervisorError} `invalid-spec` naming the field at fault, also when two children share an id */
   constructor(options: SupervisorOptions) {
@@ -37,6 +34,7 @@ export class Supervisor implements Process {
     this.#children = new ChildTable(options.id, options.history ?? new Map());
     this.#restarts = new Restarts(options.clock, options);
     this.#observers = new Observers(options.observer);
+    this.#life = new Lifespan(`supervisor ${options.id}`);
     for (const spec of options.children) {
       checkSpec(spec, options.autoShutdown);
       if (this.#children.get(spec.id) !== undefined)
@@ -53,17 +51,15 @@ export class Supervisor implements Process {
    * @throws {SupervisorError} `failed-to-start` with the child's error as its cause; `already-started`, `stopped`
    */
   start(): Promise<void> {
-    return this.#turns.run(async () => {
-      this.#assertRunning();
+    return this.#life.run(async () => {
+      this.#life.assertRunning();
       if (this.#hasStarted) throw new SupervisorError('already-started', `supervisor ${this.id} was started already`);
       this.#hasStarted = true;
       for (const child of this.#children.list()) {
         try {
           await this.#launch(child, true);
         } catch (error) {
-          const stopping = this.#stopAll();
-          this.#stopping ??= stopping;
-          await stopping;
+          await this.#life.stopInTurn(() => this.#stopAll());
           throw this.#startError(child, error);
         }
       }
@@ -76,8 +72,8 @@ export class Supervisor implements Process {
    */
   async startChild(spec: ChildSpec): Promise<Process | undefined> {
     checkSpec(spec, this.#options.autoShutdown);
-    return this.#turns.run(async () => {
-      this.#assertRunning();
+    return this.#life.run(async () => {
+      this.#life.assertRunning();
       const child = this.#children.add(spec);
       try {
         return await this.#launch(child);
@@ -91,7 +87,7 @@ export class Supervisor implements Process {
   /** Stops a child and keeps its spec, unless it is temporary. Ends its restarts. @throws {SupervisorError} `not-found` */
   terminateChild(id: string): Promise<void> {
     this.#giveUpStart(id);
-    return this.#turns.run(async () => {
+    return this.#life.run(async () => {
       const child = this.#children.find(id);
       await this.#stopChild(child);
       if (child.spec.restart === 'temporary') this.#children.delete(id);
@@ -103,13 +99,13 @@ export class Supervisor implements Process {
    * @throws {SupervisorError} `not-found`, `running`, `restarting`, `failed-to-start`, `stopped`
    */
   restartChild(id: string): Promise<Process | undefined> {
-    return this.#turns.run(async () => this.#startAnew(this.#children.findStopped(id)));
+    return this.#life.run(async () => this.#startAnew(this.#children.findStopped(id)));
   }
 
   /** Stops a child if it runs, and starts it as `restartChild` does. @throws {SupervisorError} `not-found`, `failed-to-start`, `stopped` */
   renewChild(id: string): Promise<Process | undefined> {
     this.#giveUpStart(id);
-    return this.#turns.run(async () => {
+    return this.#life.run(async () => {
       const child = this.#children.find(id);
       await this.#stopChild(child);
       return this.#startAnew(child);
@@ -118,7 +114,7 @@ export class Supervisor implements Process {
 
   /** Forgets a child that does not run. @throws {SupervisorError} `not-found`, `running`, `restarting` */
   deleteChild(id: string): Promise<void> {
-    return this.#turns.run(() => {
+    return this.#life.run(() => {
       this.#children.findStopped(id);
       this.#children.delete(id);
     });
@@ -138,34 +134,26 @@ export class Supervisor implements Process {
   }
 
   onExit(listener: (reason: ExitReason) => void): void {
-    if (this.#exit === undefined) this.#exitListeners.add(listener);
-    else listener(this.#exit);
+    this.#life.onExit(listener);
   }
 
   /** Stops the children in reverse order, each within its own limit, then exits with `shutdown`. Idempotent. */
   stop(): Promise<void> {
     this.#starting?.giveUp.abort();
-    this.#stopping ??= this.#turns.run(() => this.#stopAll());
-    return this.#stopping;
+    return this.#life.stop(() => this.#stopAll());
   }
 
   /** Ends all children at once, and itself with `killed`. */
   kill(): void {
-    if (this.#exit !== undefined) return;
-    this.#exit = { kind: 'killed' };
-    this.#stopping ??= Promise.resolve();
     this.#starting?.giveUp.abort();
-    for (const child of this.#children.list().toReversed()) {
-      const process = this.#release(child);
-      if (process === undefined) continue;
-      endProcess(process);
-      this.#tellExited(child, process, { kind: 'killed' });
-    }
-    tellExit(this.#exitListeners, this.#exit);
-  }
-
-  #assertRunning(): void {
-    if (this.#stopping !== undefined) throw new SupervisorError('stopped', `supervisor ${this.id} is stopping`);
+    this.#life.kill(() => {
+      for (const child of this.#children.list().toReversed()) {
+        const process = this.#release(child);
+        if (process === undefined) continue;
+        endProcess(process);
+        this.#tellExited(child, process, { kind: 'killed' });
+      }
+    });
   }
 
   #startError(child: Child, cause: unknown): SupervisorError {
@@ -179,7 +167,7 @@ export class Supervisor implements Process {
   }
 
   async #startAnew(child: Child): Promise<Process | undefined> {
-    this.#assertRunning();
+    this.#life.assertRunning();
     child.failures = 0;
     const history = this.#children.historyOf(child.spec.id);
     history.restarts += history.incarnation > 0 ? 1 : 0;
@@ -203,7 +191,7 @@ export class Supervisor implements Process {
     this.#starting = { child, giveUp, isBoot };
     try {
       // A supervisor that was told to stop meanwhile starts nobody any more.
-      this.#assertRunning();
+      this.#life.assertRunning();
       const { id, start, startTimeoutMs } = spec;
       const started = await launch({ id, incarnation, start, startTimeoutMs }, giveUp, this.#options.clock);
       if (started === 'ignore') {
@@ -238,13 +226,13 @@ export class Supervisor implements Process {
     if (child.process !== process) return;
     this.#release(child);
     this.#tellExited(child, process, reason);
-    if (this.#stopping !== undefined) return;
+    if (this.#life.isStopping) return;
     const { restart = 'permanent', id } = child.spec;
     if (isRestartedAfter(restart, reason)) child.state = 'restarting';
     else if (restart === 'temporary') this.#children.delete(id);
     else if (process.children !== undefined) child.state = 'down';
     if (this.#restarts.isHealthyAfter(this.#options.clock.nowMs() - child.startedAtMs)) child.failures = 0;
-    this.#inTurn(child, () => this.#answerExit(child));
+    this.#life.runDue(child, () => this.#answerExit(child));
   }
 
   #answerExit(child: Child): void | Promise<void> {
@@ -254,17 +242,6 @@ export class Supervisor implements Process {
       isActive: process !== undefined || state === 'restarting',
     }));
     if (endsSupervisor(this.#options.autoShutdown ?? 'never', child.spec, others)) void this.stop();
-  }
-
-  /** In a turn of its own, unless something else is done about the child before, or the supervisor stops. */
-  #inTurn(child: Child, act: () => void | Promise<void>): void {
-    const due = {};
-    child.due = due;
-    void this.#turns.run(async () => {
-      if (child.due !== due || this.#stopping !== undefined) return;
-      child.due = undefined;
-      await act();
-    });
   }
 
   /** Counts one restart, stops who is restarted with the child, and starts them after a while. */
@@ -279,7 +256,7 @@ export class Supervisor implements Process {
     child.failures += 1;
     child.timer = this.#options.clock.setTimeout(() => {
       child.timer = undefined;
-      this.#inTurn(child, () => this.#startWith(child));
+      this.#life.runDue(child, () => this.#startWith(child));
     }, delayMs);
   }
 
@@ -298,7 +275,7 @@ export class Supervisor implements Process {
     await this.#stopWith(pivot);
     const affected = restartedWith(this.#options.strategy ?? 'one-for-one', this.#children.list(), pivot);
     for (const child of affected) {
-      if (this.#stopping !== undefined) return;
+      if (this.#life.isStopping) return;
       this.#children.historyOf(child.spec.id).restarts += 1;
       try {
         await this.#launch(child);
@@ -306,7 +283,7 @@ export class Supervisor implements Process {
         // The one that failed is tried again, and with it those that its own restart concerns.
         if (pivot.state === 'restarting') pivot.state = 'stopped';
         child.state = 'restarting';
-        this.#inTurn(child, () => this.#restart(child));
+        this.#life.runDue(child, () => this.#restart(child));
         return;
       }
     }
@@ -321,9 +298,6 @@ export class Supervisor implements Process {
 
   async #stopAll(): Promise<void> {
     for (const child of this.#children.list().toReversed()) await this.#stopChild(child);
-    if (this.#exit !== undefined) return;
-    this.#exit = { kind: 'shutdown' };
-    tellExit(this.#exitListeners, this.#exit);
   }
 
   /** Never rejects and never waits longer than the child's limit. */
