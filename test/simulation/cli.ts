@@ -4,11 +4,13 @@
  *   npm run simulate:seeds -- --seeds 1000 --hours 1      many worlds, in parallel
  *   npm run simulate:seeds -- --seed 17 --hours 1 --trace one world, told line by line
  *   npm run simulate:seeds -- --points 3                  one of the worlds that die at every operation, both ways
+ *   npm run simulate:seeds -- --crashes 3                 one of the worlds whose actors crash at every event; `all` of them
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { COVERAGE } from './coverage.ts';
+import { CRASH_WORLDS, liveCrashes } from './crash-points.ts';
 import { livePoints } from './death-points.ts';
 import { simulate, type SimulationReport } from './simulation.ts';
 import type { SeedSummary } from './worker.ts';
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: String(availableParallelism()) },
     seed: { type: 'string' },
     points: { type: 'string' },
+    crashes: { type: 'string' },
     trace: { type: 'boolean', default: false },
   },
 });
@@ -38,6 +41,14 @@ async function livePointsOf(world: number): Promise<number> {
   const exits: number[] = [];
   for (const isEvenBefore of [true, false])
     exits.push(tell(await livePoints(world, isEvenBefore, values.trace ? print : undefined)));
+  return Math.max(...exits);
+}
+
+async function liveCrashesOf(which: string): Promise<number> {
+  const worlds = Array.from({ length: CRASH_WORLDS }, (_, index) => index + 1);
+  const exits: number[] = [];
+  for (const world of which === 'all' ? worlds : [positive('crashes', which)])
+    exits.push(tell(await liveCrashes(world, values.trace ? print : undefined)));
   return Math.max(...exits);
 }
 
@@ -135,6 +146,7 @@ function positive(name: string, text: string): number {
 
 async function live(): Promise<number> {
   if (values.points !== undefined) return livePointsOf(positive('points', values.points));
+  if (values.crashes !== undefined) return liveCrashesOf(values.crashes);
   return values.seed === undefined ? liveMany() : liveOne(positive('seed', values.seed));
 }
 

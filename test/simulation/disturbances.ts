@@ -22,6 +22,9 @@ export class CrashInjector {
   readonly #dice: Dice;
   readonly #chronicle: Chronicle;
   readonly #byEvent = new WeakMap<object, number>();
+  readonly #seen = new Map<string, number>();
+  /** By actor: how often it was made to crash. */
+  readonly crashes = new Map<string, number>();
   #rootCrashes: number[] = [];
 
   constructor(plan: Plan, clock: VirtualClock, dice: Dice, chronicle: Chronicle) {
@@ -33,12 +36,29 @@ export class CrashInjector {
 
   /** @throws {InjectedCrash} */
   judge(actor: string, event: { readonly type: string }): void {
-    if (this.isHealed || !this.#dice.chance(this.#likelihood(actor))) return;
+    if (this.isHealed || !this.#isChosen(actor)) return;
     const before = this.#byEvent.get(event) ?? 0;
     if (before >= CRASHES_BY_EVENT_MAX || !this.#mayCrash(actor)) return;
     this.#byEvent.set(event, before + 1);
+    this.crashes.set(actor, (this.crashes.get(actor) ?? 0) + 1);
     this.#chronicle.count(`crash: ${actor.startsWith('provider/') ? 'provider' : actor}`);
     throw new InjectedCrash(`injected into ${actor} at ${event.type}`);
+  }
+
+  /** Events that the service actor and the busiest provider have both seen. */
+  get seen(): number {
+    const of = (actor: string) => this.#seen.get(actor) ?? 0;
+    const busiest = Math.max(...this.#plan.providers.map(({ name }) => of(`provider/${name}`)));
+    return Math.min(of('service'), busiest);
+  }
+
+  #isChosen(actor: string): boolean {
+    const { crashPoints } = this.#plan.disturbances;
+    if (crashPoints === undefined) return this.#dice.chance(this.#likelihood(actor));
+    const nth = (this.#seen.get(actor) ?? 0) + 1;
+    this.#seen.set(actor, nth);
+    const { first, every, last } = crashPoints;
+    return nth >= first && nth <= last && (nth - first) % every === 0;
   }
 
   #likelihood(actor: string): number {

@@ -61,6 +61,15 @@ export interface DisturbancePlan {
   readonly listenersThrow: boolean;
   /** A time in which every second event crashes the first provider's actor, until it is given up. */
   readonly curse: { readonly fromMs: number; readonly untilMs: number } | undefined;
+  /** Events at which actors crash, each counting its own; nobody but them does anything to the service then. */
+  readonly crashPoints?: CrashPoints;
+}
+
+/** Every `every`th event from the `first` on, to the `last`. */
+export interface CrashPoints {
+  readonly first: number;
+  readonly every: number;
+  readonly last: number;
 }
 
 /** A store that outlives its process, and what ends processes. */
@@ -103,6 +112,17 @@ export function drawPlan(seed: number, hours: number, isDurable = false): Plan {
       ? busy(drawTraffic(dice.fork('traffic'), true))
       : drawTraffic(dice.fork('traffic'), durability !== undefined),
     disturbances: drawDisturbances(dice.fork('disturbances'), hours * HOUR_MS, durability !== undefined),
+  };
+}
+
+/** A world in which crashes at certain events are the only thing that happens to the service. */
+export function withCrashPoints(plan: Plan, crashPoints: CrashPoints): Plan {
+  const { disturbances, traffic } = plan;
+  return {
+    ...plan,
+    durability: undefined,
+    traffic: busy(traffic),
+    disturbances: { ...disturbances, crashes: 0, operatorEveryMs: undefined, curse: undefined, crashPoints },
   };
 }
 

@@ -25,6 +25,7 @@ export async function comeToRest(world: World, mortality: Mortality): Promise<vo
   if (service === undefined) return;
   // An actor that is about to restart cannot be revived yet.
   await advance(world, clock.nowMs() + 120_000);
+  checkSiblings(world, service);
   await revive(service, chronicle);
   for (const { name } of world.plan.providers) await recover(world, service, name);
   const untilMs = clock.nowMs() + HEALING_MS;
@@ -46,6 +47,21 @@ export async function comeToRest(world: World, mortality: Mortality): Promise<vo
   await clock.waitFor(service.stop());
   await clock.advance(HOUR_MS);
   chronicle.expect(clock.pendingTimers === 0, 'nothing is left', () => `${clock.pendingTimers} timers are`);
+}
+
+/** Where actors crash and nothing else happens, each was started again as often as it crashed, and nobody else was. */
+function checkSiblings({ plan, injector, chronicle }: World, service: Service): void {
+  if (plan.disturbances.crashPoints === undefined) return;
+  const providers = service.supervisor.children().flatMap(({ children = [] }) => children);
+  const actors = service.supervisor.children().filter(({ children }) => children === undefined);
+  for (const { id, restarts, state } of [...actors, ...providers]) {
+    const crashes = injector.crashes.get(id) ?? injector.crashes.get(`provider/${id}`) ?? 0;
+    chronicle.expect(
+      restarts === crashes && state === 'running',
+      'who crashes starts again, and nobody else does',
+      () => `${id} is ${state} after ${crashes} crashes and ${restarts} restarts`,
+    );
+  }
 }
 
 /** The process after which no other comes. */

@@ -10,7 +10,7 @@ import type { Dice } from './dice.ts';
 import { disturb } from './disturbances.ts';
 import { Mortality } from './mortality.ts';
 import type { DeathPoint } from './mortal-host.ts';
-import { drawPlan, type Plan } from './plan.ts';
+import { type CrashPoints, drawPlan, type Plan, withCrashPoints } from './plan.ts';
 import { comeToRest } from './rest.ts';
 import { advance } from './steps.ts';
 import { World } from './world.ts';
@@ -22,6 +22,8 @@ export interface SimulationOptions {
   readonly withoutWallJumps?: boolean;
   /** Its store is a file, and its processes die at these operations, one after the other, and not otherwise. */
   readonly deathPoints?: readonly DeathPoint[];
+  /** Its actors crash at these of their events, and nothing else is done to the service. */
+  readonly crashPoints?: CrashPoints;
   readonly print?: (line: string) => void;
 }
 
@@ -49,9 +51,11 @@ export async function simulate({
   hours,
   withoutWallJumps = false,
   deathPoints,
+  crashPoints,
   print,
 }: SimulationOptions): Promise<SimulationReport> {
-  const plan = drawPlan(seed, hours, deathPoints !== undefined);
+  const drawn = drawPlan(seed, hours, deathPoints !== undefined);
+  const plan = crashPoints === undefined ? drawn : withCrashPoints(drawn, crashPoints);
   using world = new World(withoutWallJumps ? withoutJumps(plan) : plan, print);
   const mortality = new Mortality(world, deathPoints);
   // It never rejects.
@@ -68,10 +72,9 @@ export async function simulate({
     service: () => world.life?.service,
   });
   letCallersIn(world, dice.fork('arrivals'));
-  if (deathPoints === undefined) await advance(world, untilMs);
-  else
-    while (world.isClean && !mortality.isThrough && clock.nowMs() < untilMs)
-      await advance(world, clock.nowMs() + LOOK_MS);
+  const isThrough = () => mortality.isThrough || world.injector.seen > (crashPoints?.last ?? Number.POSITIVE_INFINITY);
+  if (deathPoints === undefined && crashPoints === undefined) await advance(world, untilMs);
+  else while (world.isClean && !isThrough() && clock.nowMs() < untilMs) await advance(world, clock.nowMs() + LOOK_MS);
   if (world.isClean) await comeToRest(world, mortality);
   return report(world, mortality.lives);
 }
