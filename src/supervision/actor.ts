@@ -12,6 +12,7 @@ import {
   type SnapshotFrom,
 } from 'xstate';
 import type { Clock, TimerHandle } from '../contract/clock.ts';
+import { systemClock } from '../runtime/system-clock.ts';
 import { Mailbox, type Ticket } from './mailbox.ts';
 import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
 import { type Answer, Request } from './request.ts';
@@ -29,7 +30,8 @@ export interface ActorOptions<Machine extends AnyStateMachine> {
   readonly id: string;
   readonly incarnation: number;
   readonly machine: Machine;
-  readonly clock: Clock;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
   /** How many events may wait while it is suspended or behind. Default 10,000. */
   readonly mailboxMax?: number;
   readonly beforeEvent?: BeforeEvent | undefined;
@@ -63,11 +65,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   constructor(options: ActorOptions<Machine>) {
     this.id = options.id;
     this.incarnation = options.incarnation;
-    this.#clock = options.clock;
+    this.#clock = options.clock ?? systemClock;
     this.#onUndelivered = options.onUndelivered;
     this.#mailbox = new Mailbox(options.mailboxMax ?? MAILBOX_MAX);
     const machine = intercept(options.machine, options.id, options.beforeEvent);
-    const { clock } = options;
+    const clock = this.#clock;
     // The supervised machines take no input; with the concrete type XState would demand a generic one.
     this.#root = createActor(machine as AnyStateMachine, {
       clock: {

@@ -58,7 +58,8 @@ export type ChildHistory = Map<string, { incarnation: number; restarts: number }
 export interface SupervisorOptions {
   readonly id: string;
   readonly children: readonly ChildSpec[];
-  readonly clock: Clock;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
   /** Default `one-for-one`. */
   readonly strategy?: Strategy;
   /** Default 3 restarts in 5 s. */

@@ -4,6 +4,7 @@
  * end all are stopped at once, within one limit. What it knows of a temporary child is its process.
  */
 import type { Clock } from '../contract/clock.ts';
+import { systemClock } from '../runtime/system-clock.ts';
 import type { ChildState } from '../contract/state.ts';
 import {
   checkChild,
@@ -30,7 +31,8 @@ export interface PoolTemplate<Args> extends Pick<ChildSpec, 'restart' | 'shutdow
 }
 
 export interface PoolOptions<Args> extends Pick<SupervisorOptions, 'id' | 'intensity' | 'backoff'> {
-  readonly clock: Clock;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
   readonly template: PoolTemplate<Args>;
   /** Default: as many as are started. */
   readonly maxChildren?: number;
@@ -42,6 +44,7 @@ export class Pool<Args> implements Process {
   readonly #options: PoolOptions<Args>;
   readonly #members = new Set<PoolMember<Args>>();
   readonly #byProcess = new Map<Process, PoolMember<Args>>();
+  readonly #clock: Clock;
   readonly #restarts: Restarts;
   readonly #observers: Observers;
   readonly #life: Lifespan;
@@ -53,7 +56,8 @@ export class Pool<Args> implements Process {
     checkTemplate(options);
     this.id = options.id;
     this.#options = options;
-    this.#restarts = new Restarts(options.clock, options);
+    this.#clock = options.clock ?? systemClock;
+    this.#restarts = new Restarts(this.#clock, options);
     this.#observers = new Observers(options.observer);
     this.#life = new Lifespan(`pool ${options.id}`);
   }
@@ -128,7 +132,7 @@ export class Pool<Args> implements Process {
 
   /** Starts the next incarnation; undefined when it is ignored, and forgotten. Rejects when it fails. */
   async #launch(member: PoolMember<Args>): Promise<Process | undefined> {
-    const { clock, template } = this.#options;
+    const { template } = this.#options;
     const giveUp = new AbortController();
     const incarnation = member.begin();
     this.#starting = { member, giveUp };
@@ -137,7 +141,11 @@ export class Pool<Args> implements Process {
       const { startTimeoutMs } = template;
       // Only those that are never started again have lost them.
       const start = (context: StartContext) => template.start(member.args as Args, context);
-      const started = await launch({ id: `of pool ${this.id}`, incarnation, start, startTimeoutMs }, giveUp, clock);
+      const started = await launch(
+        { id: `of pool ${this.id}`, incarnation, start, startTimeoutMs },
+        giveUp,
+        this.#clock,
+      );
       if (started === 'ignore') {
         this.#forget(member);
         return undefined;
@@ -156,7 +164,7 @@ export class Pool<Args> implements Process {
     // Whoever kept the process that came before can still name its successor by it, until that one runs.
     if (member.last !== undefined) this.#byProcess.delete(member.last);
     this.#byProcess.set(process, member);
-    member.run(process, this.#options.clock.nowMs());
+    member.run(process, this.#clock.nowMs());
     if (this.#options.template.restart === 'temporary') member.args = undefined;
     const { incarnation } = member;
     this.#observers.tell((observer) => observer.childStarted?.(process.id, process, incarnation, incarnation - 1));
@@ -174,7 +182,7 @@ export class Pool<Args> implements Process {
       this.#forget(member);
       return;
     }
-    if (this.#restarts.isHealthyAfter(this.#options.clock.nowMs() - member.startedAtMs)) member.failures = 0;
+    if (this.#restarts.isHealthyAfter(this.#clock.nowMs() - member.startedAtMs)) member.failures = 0;
     member.state = 'restarting';
     this.#life.runDue(member, () => {
       this.#restart(member);
@@ -190,7 +198,7 @@ export class Pool<Args> implements Process {
     }
     const delayMs = this.#restarts.delayMs(member.failures);
     member.failures += 1;
-    member.timer = this.#options.clock.setTimeout(() => {
+    member.timer = this.#clock.setTimeout(() => {
       member.timer = undefined;
       this.#life.runDue(member, async () => {
         try {
@@ -219,11 +227,11 @@ export class Pool<Args> implements Process {
     const process = this.#release(member);
     if (process === undefined) return;
     const limit = this.#options.template.shutdown ?? defaultLimit(process, this.#options.template.type);
-    this.#tellExited(member, process, await stopProcess(process, limit, this.#options.clock));
+    this.#tellExited(member, process, await stopProcess(process, limit, this.#clock));
   }
 
   #release(member: PoolMember<Args>): Process | undefined {
-    if (member.timer !== undefined) this.#options.clock.clearTimeout(member.timer);
+    if (member.timer !== undefined) this.#clock.clearTimeout(member.timer);
     return member.release();
   }
 

@@ -5,6 +5,8 @@
  * supervisor sees. Like its model it does one thing after another; while a child waits for its restart every other call is
  * answered. The algorithm is that of `supervisor.erl`: `restart/2`, `try_again_restart/1`, `do_auto_shutdown/2`.
  */
+import type { Clock } from '../contract/clock.ts';
+import { systemClock } from '../runtime/system-clock.ts';
 import type { ChildState } from '../contract/state.ts';
 import { type ChildSpec, checkOptions, checkSpec, type SupervisorOptions } from './child-spec.ts';
 import { type Child, type ChildCounts, ChildTable } from './child-table.ts';
@@ -20,6 +22,7 @@ export class Supervisor implements Process {
   readonly id: string;
   readonly #options: SupervisorOptions;
   readonly #children: ChildTable;
+  readonly #clock: Clock;
   readonly #restarts: Restarts;
   readonly #observers: Observers;
   readonly #life: Lifespan;
@@ -31,8 +34,9 @@ export class Supervisor implements Process {
     checkOptions(options);
     this.id = options.id;
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#children = new ChildTable(options.id, options.history ?? new Map());
-    this.#restarts = new Restarts(options.clock, options);
+    this.#restarts = new Restarts(this.#clock, options);
     this.#observers = new Observers(options.observer);
     this.#life = new Lifespan(`supervisor ${options.id}`);
     for (const spec of options.children) {
@@ -193,7 +197,7 @@ export class Supervisor implements Process {
       // A supervisor that was told to stop meanwhile starts nobody any more.
       this.#life.assertRunning();
       const { id, start, startTimeoutMs } = spec;
-      const started = await launch({ id, incarnation, start, startTimeoutMs }, giveUp, this.#options.clock);
+      const started = await launch({ id, incarnation, start, startTimeoutMs }, giveUp, this.#clock);
       if (started === 'ignore') {
         child.state = 'stopped';
         if (spec.restart === 'temporary') this.#children.delete(id);
@@ -214,7 +218,7 @@ export class Supervisor implements Process {
     const { id } = child.spec;
     child.process = process;
     child.state = 'running';
-    child.startedAtMs = this.#options.clock.nowMs();
+    child.startedAtMs = this.#clock.nowMs();
     const { restarts } = this.#children.historyOf(id);
     this.#observers.tell((observer) => observer.childStarted?.(id, process, incarnation, restarts));
     process.onExit((reason) => {
@@ -231,7 +235,7 @@ export class Supervisor implements Process {
     if (isRestartedAfter(restart, reason)) child.state = 'restarting';
     else if (restart === 'temporary') this.#children.delete(id);
     else if (process.children !== undefined) child.state = 'down';
-    if (this.#restarts.isHealthyAfter(this.#options.clock.nowMs() - child.startedAtMs)) child.failures = 0;
+    if (this.#restarts.isHealthyAfter(this.#clock.nowMs() - child.startedAtMs)) child.failures = 0;
     this.#life.runDue(child, () => this.#answerExit(child));
   }
 
@@ -254,7 +258,7 @@ export class Supervisor implements Process {
     child.state = 'restarting';
     const delayMs = this.#restarts.delayMs(child.failures);
     child.failures += 1;
-    child.timer = this.#options.clock.setTimeout(() => {
+    child.timer = this.#clock.setTimeout(() => {
       child.timer = undefined;
       this.#life.runDue(child, () => this.#startWith(child));
     }, delayMs);
@@ -306,14 +310,14 @@ export class Supervisor implements Process {
     const process = this.#release(child);
     if (process === undefined) return;
     const limit = spec.shutdown ?? defaultLimit(process, spec.type);
-    const reason = await stopProcess(process, limit, this.#options.clock);
+    const reason = await stopProcess(process, limit, this.#clock);
     this.#tellExited(child, process, reason);
   }
 
   /** Nothing is due for it any more, and its process is nobody's. */
   #release(child: Child): Process | undefined {
     const { process } = child;
-    if (child.timer !== undefined) this.#options.clock.clearTimeout(child.timer);
+    if (child.timer !== undefined) this.#clock.clearTimeout(child.timer);
     child.timer = undefined;
     child.due = undefined;
     child.process = undefined;

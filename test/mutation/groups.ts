@@ -74,6 +74,28 @@ export const GROUPS: readonly MutationGroup[] = [
     ],
   },
   {
+    name: 'supervision',
+    sources: [
+      'src/supervision/child-table.ts',
+      'src/supervision/launch.ts',
+      'src/supervision/lifespan.ts',
+      'src/supervision/pool.ts',
+      'src/supervision/restart-intensity.ts',
+      'src/supervision/restart-rules.ts',
+      'src/supervision/stop-process.ts',
+      'src/supervision/supervisor.ts',
+    ],
+    tests: [
+      'test/supervision/restart-intensity.test.ts',
+      'test/supervision/operators.test.ts',
+      'test/supervision/otp-traces.test.ts',
+      'test/supervision/pool.test.ts',
+      'test/supervision/significant.test.ts',
+      'test/supervision/strategies.test.ts',
+      'test/supervision/supervisor*.test.ts',
+    ],
+  },
+  {
     name: 'queue',
     sources: [
       'src/policy/order.ts',

@@ -1,5 +1,6 @@
 /** Nobody keeps the event loop for himself. Numbers are those of the semantics checklist of supervision. */
 import { describe, expect, test } from 'vitest';
+import type { Clock } from '../../src/contract/clock.ts';
 import { setup } from 'xstate';
 import { Actor, type Reply } from '../../src/supervision/actor.ts';
 import { Mailbox } from '../../src/supervision/mailbox.ts';
@@ -8,7 +9,7 @@ import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { createCounterMachine, type CounterMachine } from '../support/counter-machine.ts';
 
 /** Two that answer each other for as long as `isOver` says false. */
-function startPingPong(clock: ConstructorParameters<typeof Actor>[0]['clock'], isOver: () => boolean) {
+function startPingPong(clock: Clock, isOver: () => boolean) {
   const counts = { ping: 0, pong: 0 };
   const actors: Partial<Record<'ping' | 'pong', Actor<ReturnType<typeof createMachine>>>> = {};
   function createMachine(own: 'ping' | 'pong', other: 'ping' | 'pong') {

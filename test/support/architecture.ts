@@ -43,9 +43,17 @@ export const ROWS: readonly Row[] = [
     reason: 'time, timers and chance have one source, which programs hand in and tests replace',
   },
   {
+    name: 'supervision',
+    path: 'supervision/',
+    rows: ['contract', 'system clock'],
+    packages: ['xstate'],
+    builtins: [],
+    reason: 'it supervises whatever runs until it exits, and is of use to programs that have nothing to do with models',
+  },
+  {
     name: 'actors',
     path: 'actors/',
-    rows: ['contract', 'policy'],
+    rows: ['contract', 'policy', 'supervision'],
     packages: ['xstate'],
     builtins: [],
     reason:
@@ -161,7 +169,7 @@ export const ROWS: readonly Row[] = [
   {
     name: 'runtime',
     path: 'runtime/',
-    rows: ['indexed heap', 'waiting', 'asking a store', 'contract', 'policy', 'actors'],
+    rows: ['indexed heap', 'waiting', 'asking a store', 'contract', 'policy', 'actors', 'supervision'],
     packages: ['nanoid', 'p-queue', 'tokenx', 'zod'],
     builtins: ['node:crypto'],
     reason: 'the path of a request works with ports; adapters, stores and facts are handed in and never imported',
@@ -210,7 +218,7 @@ export const ROWS: readonly Row[] = [
   {
     name: 'provider set',
     path: 'provider-set.ts',
-    rows: ['contract', 'actors', 'waiting', 'runtime', 'telemetry', 'build adapters'],
+    rows: ['contract', 'actors', 'supervision', 'waiting', 'runtime', 'telemetry', 'build adapters'],
     packages: [],
     builtins: [],
     reason:
@@ -224,6 +232,7 @@ export const ROWS: readonly Row[] = [
       'policy',
       'system clock',
       'actors',
+      'supervision',
       'open storage',
       'catalogue',
       'provider set',
