@@ -44,6 +44,8 @@ export class Pool<Args> implements Process {
   readonly #options: PoolOptions<Args>;
   readonly #members = new Set<PoolMember<Args>>();
   readonly #byProcess = new Map<Process, PoolMember<Args>>();
+  /** Those that were members once. */
+  readonly #former = new WeakSet<Process>();
   readonly #clock: Clock;
   readonly #restarts: Restarts;
   readonly #observers: Observers;
@@ -83,12 +85,17 @@ export class Pool<Args> implements Process {
     });
   }
 
-  /** Stops a child and forgets it, also one that is being restarted. @throws {SupervisorError} `not-found` */
+  /**
+   * Stops a child and forgets it, also one that is being restarted: the process that it was last
+   * names it. Of one that has gone already nothing is left to do. @throws {SupervisorError} `not-found`, `stopped`
+   */
   terminateChild(process: Process): Promise<void> {
     const starting = this.#starting;
     if (starting?.member.last === process) starting.giveUp.abort();
     return this.#life.run(async () => {
+      this.#life.assertRunning();
       const member = this.#byProcess.get(process);
+      if (member === undefined && this.#former.has(process)) return;
       if (member === undefined) throw new SupervisorError('not-found', `pool ${this.id} has no such child`);
       await this.#stopMember(member);
       this.#forget(member);
@@ -164,6 +171,7 @@ export class Pool<Args> implements Process {
     // Whoever kept the process that came before can still name its successor by it, until that one runs.
     if (member.last !== undefined) this.#byProcess.delete(member.last);
     this.#byProcess.set(process, member);
+    this.#former.add(process);
     member.run(process, this.#clock.nowMs());
     if (this.#options.template.restart === 'temporary') member.args = undefined;
     const { incarnation } = member;
@@ -184,12 +192,11 @@ export class Pool<Args> implements Process {
     }
     if (this.#restarts.isHealthyAfter(this.#clock.nowMs() - member.startedAtMs)) member.failures = 0;
     member.state = 'restarting';
-    this.#life.runDue(member, () => {
-      this.#restart(member);
-    });
+    this.#life.runDue(member, () => this.#restart(member));
   }
 
-  #restart(member: PoolMember<Args>): void {
+  /** Counts one restart, and starts the member again after a while. */
+  async #restart(member: PoolMember<Args>): Promise<void> {
     if (!this.#restarts.count()) {
       this.#observers.tell((observer) => observer.gaveUp?.(this.id, this.#restarts.recent - 1));
       // `stop` never rejects.
@@ -198,19 +205,20 @@ export class Pool<Args> implements Process {
     }
     const delayMs = this.#restarts.delayMs(member.failures);
     member.failures += 1;
+    if (delayMs === 0) return this.#startAgain(member);
     member.timer = this.#clock.setTimeout(() => {
       member.timer = undefined;
-      this.#life.runDue(member, async () => {
-        try {
-          await this.#launch(member);
-        } catch {
-          member.state = 'restarting';
-          this.#life.runDue(member, () => {
-            this.#restart(member);
-          });
-        }
-      });
+      this.#life.runDue(member, () => this.#startAgain(member));
     }, delayMs);
+  }
+
+  async #startAgain(member: PoolMember<Args>): Promise<void> {
+    try {
+      await this.#launch(member);
+    } catch {
+      member.state = 'restarting';
+      this.#life.runDue(member, () => this.#restart(member));
+    }
   }
 
   async #stopAll(): Promise<void> {

@@ -88,10 +88,11 @@ export class Supervisor implements Process {
     });
   }
 
-  /** Stops a child and keeps its spec, unless it is temporary. Ends its restarts. @throws {SupervisorError} `not-found` */
+  /** Stops a child and keeps its spec, unless it is temporary. Ends its restarts. @throws {SupervisorError} `not-found`, `stopped` */
   terminateChild(id: string): Promise<void> {
     this.#giveUpStart(id);
     return this.#life.run(async () => {
+      this.#life.assertRunning();
       const child = this.#children.find(id);
       await this.#stopChild(child);
       if (child.spec.restart === 'temporary') this.#children.delete(id);
@@ -110,15 +111,17 @@ export class Supervisor implements Process {
   renewChild(id: string): Promise<Process | undefined> {
     this.#giveUpStart(id);
     return this.#life.run(async () => {
+      this.#life.assertRunning();
       const child = this.#children.find(id);
       await this.#stopChild(child);
       return this.#startAnew(child);
     });
   }
 
-  /** Forgets a child that does not run. @throws {SupervisorError} `not-found`, `running`, `restarting` */
+  /** Forgets a child that does not run. @throws {SupervisorError} `not-found`, `running`, `restarting`, `stopped` */
   deleteChild(id: string): Promise<void> {
     return this.#life.run(() => {
+      this.#life.assertRunning();
       this.#children.findStopped(id);
       this.#children.delete(id);
     });
@@ -258,6 +261,7 @@ export class Supervisor implements Process {
     child.state = 'restarting';
     const delayMs = this.#restarts.delayMs(child.failures);
     child.failures += 1;
+    if (delayMs === 0) return this.#startWith(child);
     child.timer = this.#clock.setTimeout(() => {
       child.timer = undefined;
       this.#life.runDue(child, () => this.#startWith(child));

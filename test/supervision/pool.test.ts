@@ -172,7 +172,9 @@ describe('a pool', () => {
     await pool.startChild('a');
     const process: Process = named('a');
     await pool.terminateChild(process);
-    await expect(pool.terminateChild(process)).rejects.toMatchObject({ code: 'not-found' });
+    await pool.terminateChild(process);
+    const stranger = new ScriptedProcess('stranger', 1);
+    await expect(pool.terminateChild(stranger)).rejects.toMatchObject({ code: 'not-found' });
     expect([pool.children(), started.filter(({ isAlive }) => isAlive)]).toEqual([[], []]);
   });
 
