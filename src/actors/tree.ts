@@ -11,6 +11,7 @@ import { type ExitReason, type Process, SupervisorError } from '../supervision/p
 import type { ProviderControl } from './provider-control.ts';
 import type { Registry } from '../supervision/registry.ts';
 import { SERVICE_ID, type ServiceControl } from './service.ts';
+import { Actor } from '../supervision/actor.ts';
 import type { ChildHistory, ChildSpec, SupervisorObserver } from '../supervision/child-spec.ts';
 import { Supervisor } from '../supervision/supervisor.ts';
 
@@ -150,7 +151,7 @@ export class Tree {
         registry.unregister(process);
         provider?.actorExited();
         if (reason.kind === 'error')
-          announce('actor.crashed', { actor: id, incarnation, message: describeError(reason.error) });
+          announce('actor.crashed', { actor: id, incarnation, message: describeCrash(process, reason.error) });
       },
       gaveUp: (id, restarts) => {
         if (provider === undefined) return;
@@ -188,6 +189,14 @@ export class Tree {
     if (!known.includes(id))
       throw new SupervisorError('not-found', `expected the id of an actor (${known.join(', ')}), got: ${id}`);
   }
+}
+
+/** With what it was at, for whoever has to find out why. */
+function describeCrash(process: Process, error: unknown): string {
+  const report = process instanceof Actor ? process.crashReport : undefined;
+  if (report === undefined) return describeError(error);
+  const event = report.event === undefined ? '' : ` at ${report.event}`;
+  return `${describeError(error)};${event} in ${JSON.stringify(report.state)}`;
 }
 
 function describeError(error: unknown): string {

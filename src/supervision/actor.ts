@@ -44,6 +44,15 @@ export interface ActorOptions<Machine extends AnyStateMachine> {
   readonly onSnapshot?: (snapshot: SnapshotFrom<Machine>) => void;
 }
 
+/** What an actor was at when it crashed. Names only: what an event or a state holds may be anybody's secret. */
+export interface CrashReport {
+  readonly error: unknown;
+  /** The type of the event that it was handling, if it was. */
+  readonly event: string | undefined;
+  /** The states of its machine, as XState tells them. */
+  readonly state: unknown;
+}
+
 /** Carries the answer of a `call`: put it into the event, the machine's action calls it. */
 export type Reply<Value> = (value: Value) => void;
 
@@ -56,6 +65,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   readonly #mailbox: Mailbox<EventFromLogic<Machine>>;
   readonly #exitListeners = new Set<(reason: ExitReason) => void>();
   #exit: ExitReason | undefined;
+  #handling: string | undefined;
+  #crashReport: CrashReport | undefined;
   #isSuspended = false;
   /** What it is catching up on. */
   #current: EventFromLogic<Machine> | undefined;
@@ -68,7 +79,9 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     this.#clock = options.clock ?? systemClock;
     this.#onUndelivered = options.onUndelivered;
     this.#mailbox = new Mailbox(options.mailboxMax ?? MAILBOX_MAX);
-    const machine = intercept(options.machine, options.id, options.beforeEvent);
+    const machine = intercept(options, (type) => {
+      this.#handling = type;
+    });
     const clock = this.#clock;
     // The supervised machines take no input; with the concrete type XState would demand a generic one.
     this.#root = createActor(machine as AnyStateMachine, {
@@ -106,6 +119,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
 
   get isAlive(): boolean {
     return this.#exit === undefined;
+  }
+
+  /** Undefined as long as it has not crashed. */
+  get crashReport(): CrashReport | undefined {
+    return this.#crashReport;
   }
 
   /** The current snapshot. Synchronous and cheap. */
@@ -277,6 +295,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   #end(reason: ExitReason): void {
     if (this.#exit !== undefined) return;
     this.#exit = reason;
+    if (reason.kind === 'error')
+      this.#crashReport = { error: reason.error, event: this.#handling, state: this.#root.getSnapshot().value };
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#stopRoot();
     // Callers take their questions back before the rest is handed on.
@@ -291,11 +311,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
  * snapshot would end the actor in XState's own code, outside of that.
  */
 function intercept<Machine extends AnyStateMachine>(
-  machine: Machine,
-  id: string,
-  beforeEvent: BeforeEvent | undefined,
+  { machine, id, beforeEvent }: ActorOptions<Machine>,
+  note: (type: string | undefined) => void,
 ): Machine {
   const transition: Machine['transition'] = (snapshot, event, scope) => {
+    note(event.type);
     beforeEvent?.(id, event);
     const next: unknown = machine.transition(snapshot, event, scope);
     if (typeof next !== 'object' || next === null || !('status' in next))
@@ -303,6 +323,7 @@ function intercept<Machine extends AnyStateMachine>(
         'bad-return-value',
         `expected actor ${id} to answer ${event.type} with a snapshot, got: ${typeof next}`,
       );
+    note(undefined);
     // It is what the machine gave.
     return next as ReturnType<Machine['transition']>;
   };

@@ -2,7 +2,7 @@
 export type { Clock, TimerHandle } from '../contract/clock.ts';
 export type { ChildState } from '../contract/state.ts';
 export { systemClock } from '../runtime/system-clock.ts';
-export { Actor, type ActorOptions, type Reply } from './actor.ts';
+export { Actor, type ActorOptions, type CrashReport, type Reply } from './actor.ts';
 export type {
   AutoShutdown,
   ChildHistory,

@@ -158,6 +158,18 @@ describe('exits', () => {
     expect(actor.isAlive).toBe(false);
   });
 
+  test('actors 53: its crash report names the event and the state, and holds nothing of what was in them', () => {
+    const { actor } = start();
+    expect(actor.crashReport).toBeUndefined();
+    actor.cast(counted(5));
+    actor.cast({ type: 'broke' });
+    actor.cast(counted(6));
+    expect(actor.crashReport).toEqual({ error: new Error('broke'), event: 'broke', state: 'counting' });
+    const { actor: orderly } = start();
+    orderly.cast({ type: 'finished' });
+    expect(orderly.crashReport).toBeUndefined();
+  });
+
   test('a machine that finishes exits normally', () => {
     const { actor, exits } = start();
     actor.cast({ type: 'finished' });
