@@ -88,7 +88,7 @@ export function checkOptions(options: Omit<SupervisorOptions, 'children'>): void
 }
 
 /** @throws {SupervisorError} `invalid-spec` naming the field at fault */
-export function checkRestarts({ intensity, backoff }: Pick<SupervisorOptions, 'intensity' | 'backoff'>): void {
+function checkRestarts({ intensity, backoff }: Pick<SupervisorOptions, 'intensity' | 'backoff'>): void {
   if (intensity !== undefined) {
     const { restartsMax, periodMs } = intensity;
     if (!Number.isInteger(restartsMax) || restartsMax < 0)

@@ -44,8 +44,6 @@ export class Pool<Args> implements Process {
   readonly #options: PoolOptions<Args>;
   readonly #members = new Set<PoolMember<Args>>();
   readonly #byProcess = new Map<Process, PoolMember<Args>>();
-  /** Those that were members once. */
-  readonly #former = new WeakSet<Process>();
   readonly #clock: Clock;
   readonly #restarts: Restarts;
   readonly #observers: Observers;
@@ -95,7 +93,7 @@ export class Pool<Args> implements Process {
     return this.#life.run(async () => {
       this.#life.assertRunning();
       const member = this.#byProcess.get(process);
-      if (member === undefined && this.#former.has(process)) return;
+      if (member === undefined && hasEnded(process)) return;
       if (member === undefined) throw new SupervisorError('not-found', `pool ${this.id} has no such child`);
       await this.#stopMember(member);
       this.#forget(member);
@@ -171,7 +169,6 @@ export class Pool<Args> implements Process {
     // Whoever kept the process that came before can still name its successor by it, until that one runs.
     if (member.last !== undefined) this.#byProcess.delete(member.last);
     this.#byProcess.set(process, member);
-    this.#former.add(process);
     member.run(process, this.#clock.nowMs());
     if (this.#options.template.restart === 'temporary') member.args = undefined;
     const { incarnation } = member;
@@ -260,4 +257,13 @@ function checkTemplate<Args>({ template, maxChildren = 1 }: PoolOptions<Args>): 
   checkChild(template, 'template.');
   if (!(maxChildren >= 0))
     throw new SupervisorError('invalid-spec', `expected maxChildren to be a number from 0, got: ${maxChildren}`);
+}
+
+/** Whoever has ended tells so at once. */
+function hasEnded(process: Process): boolean {
+  let isEnded = false;
+  process.onExit(() => {
+    isEnded = true;
+  });
+  return isEnded;
 }

@@ -104,7 +104,10 @@ export class Supervisor implements Process {
    * @throws {SupervisorError} `not-found`, `running`, `restarting`, `failed-to-start`, `stopped`
    */
   restartChild(id: string): Promise<Process | undefined> {
-    return this.#life.run(async () => this.#startAnew(this.#children.findStopped(id)));
+    return this.#life.run(async () => {
+      this.#life.assertRunning();
+      return this.#startAnew(this.#children.findStopped(id));
+    });
   }
 
   /** Stops a child if it runs, and starts it as `restartChild` does. @throws {SupervisorError} `not-found`, `failed-to-start`, `stopped` */
@@ -174,7 +177,6 @@ export class Supervisor implements Process {
   }
 
   async #startAnew(child: Child): Promise<Process | undefined> {
-    this.#life.assertRunning();
     child.failures = 0;
     const history = this.#children.historyOf(child.spec.id);
     history.restarts += history.incarnation > 0 ? 1 : 0;
