@@ -22,6 +22,7 @@ import type { CreateAdapter } from './contract/adapter.ts';
 import { type Clock, steadyWall } from './contract/clock.ts';
 import type { ResolvedConfig } from './contract/config.ts';
 import { SwitchgearError } from './contract/errors.ts';
+import type { Events } from './contract/events.ts';
 import type { ProviderPatch, Service, SupervisorView } from './contract/service.ts';
 import type { Storage } from './contract/storage.ts';
 import { openStorage } from './open-storage.ts';
@@ -75,14 +76,13 @@ const OBJECT_NAME = 'the config';
 export async function startService(source: ConfigSource, deps: ServiceDeps = {}): Promise<Service> {
   const { tree } = await readConfigTree(source);
   const resolution = resolve(source, tree, deps);
-  const report = (failure: object) => {
-    deps.logger?.warn(
-      { actor: 'store', ...failure },
-      'the store failed at work that nobody waits for; it is tried again',
-    );
+  let composition: Composition | undefined;
+  // Nobody can listen before there is a service, and nothing is swept or folded before then.
+  const report = (failure: Events['store.failed']) => {
+    composition?.storeFailed(failure);
   };
   const storage = { ...(await openStorage(resolution.config, deps.clock ?? systemClock, report)), ...deps.storage };
-  const composition = new Composition({ source, tree, deps, resolution, storage });
+  composition = new Composition({ source, tree, deps, resolution, storage });
   try {
     return await composition.start();
   } catch (error) {
@@ -223,6 +223,11 @@ class Composition implements ServiceOwner {
     await this.#storage.close();
   }
 
+  /** At work that nobody waits for, and that is tried again. */
+  storeFailed(failure: Events['store.failed']): void {
+    this.#runtime.announce('store.failed', failure);
+  }
+
   /** A tree that gave up has nobody left who could write. */
   async #flushCosts(): Promise<void> {
     if (this.#registry.find(COST_TRACKER_ID) === undefined) return;
@@ -256,7 +261,7 @@ class Composition implements ServiceOwner {
       service: new ServiceControl(shared),
       open: new OpenTable(),
       lookouts: new Lookouts(clock),
-      doubts: new Set(),
+      endings: new Set(),
       departures: new Departures(),
       steadyWallMs: steadyWall(clock),
       feed: () => {

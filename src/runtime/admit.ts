@@ -324,7 +324,6 @@ export class Door {
 
   #noteParked({ requestId, request, priority, mode }: OpenParts): undefined {
     this.#runtime.announce('request.admitted', { requestId, model: request.model, priority, mode });
-    this.#runtime.feed();
   }
 
   /** The request that an idempotency key stands for. */

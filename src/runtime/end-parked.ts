@@ -7,27 +7,32 @@ import { askStore } from './ask-store.ts';
 import { insist } from './insist.ts';
 import type { Runtime } from './runtime.ts';
 
-/** False when it is not parked any more. @throws {SwitchgearError} `store-unavailable` */
+/**
+ * False when it is not parked any more, or somebody else is about to end it. A store that says that it failed may have written
+ * it all the same; then it is told like any other end. @throws {SwitchgearError} `store-unavailable`
+ */
 export async function endParked(runtime: Runtime, record: RequestRecord, error: SwitchgearError): Promise<boolean> {
+  const { store, clock, lookouts, endings } = runtime;
   const { requestId } = record;
-  const outcome = error.code === 'cancelled' ? 'cancelled' : 'failed';
-  const end: ParkedEnd = { requestId, settlement: { status: outcome, error: error.toJSON() } };
-  if (runtime.doubts.has(requestId))
-    throw new SwitchgearError('store-unavailable', 'the request may have ended, which the store has not told yet', {
-      requestId,
-    });
+  if (endings.has(requestId)) return false;
+  endings.add(requestId);
+  const status = error.code === 'cancelled' ? 'cancelled' : 'failed';
+  const end: ParkedEnd = { requestId, settlement: { status, error: error.toJSON() }, settledAt: clock.wallMs() };
+  const conclude = (isWritten: boolean): boolean => {
+    endings.delete(requestId);
+    if (isWritten) tell(runtime, record, status, error);
+    return isWritten;
+  };
   try {
-    if (!(await write(runtime, end))) return false;
+    return conclude(await askStore(clock, store.settleParked(requestId, end.settlement, end.settledAt)));
   } catch (failure) {
-    // Whether it was written is not known: whoever waits looks again, and once it is known it is told like any other end.
-    runtime.lookouts.notify(requestId);
-    void isWrittenAfterAll(runtime, end).then((isWritten) => {
-      if (isWritten) tell(runtime, record, outcome, error);
-    });
+    const loaded = await askStore(clock, store.load(requestId)).catch(() => undefined);
+    if (loaded === undefined) void findOut(runtime, end).then(conclude);
+    else if (conclude(isEndOf(loaded, end))) return true;
+    // Whoever waits looks again.
+    lookouts.notify(requestId);
     throw failure;
   }
-  tell(runtime, record, outcome, error);
-  return true;
 }
 
 /** A record that was claimed and cannot be run ends. Never rejects. */
@@ -58,29 +63,17 @@ function tell(
 interface ParkedEnd {
   readonly requestId: RequestId;
   readonly settlement: Settlement;
+  readonly settledAt: number;
 }
 
-/** A store that says that it failed may have written it all the same; then it is to be told like any other end. */
-async function write({ store, clock }: Runtime, end: ParkedEnd): Promise<boolean> {
-  try {
-    return await askStore(clock, store.settleParked(end.requestId, end.settlement, clock.wallMs()));
-  } catch (error) {
-    const loaded = await askStore(clock, store.load(end.requestId)).catch(() => undefined);
-    if (loaded !== undefined && isEndOf(loaded, end)) return true;
-    throw error;
-  }
-}
-
-/** Waits until the store tells, or the service ends. Never rejects. */
-async function isWrittenAfterAll(runtime: Runtime, end: ParkedEnd): Promise<boolean> {
-  const { store, doubts } = runtime;
-  doubts.add(end.requestId);
-  const named = { requestId: end.requestId, operation: 'settle' };
-  const loaded = await insist(runtime, named, () => store.load(end.requestId));
-  doubts.delete(end.requestId);
+/** Whether it was written after all: waits until the store tells, or the service ends. Never rejects. */
+async function findOut(runtime: Runtime, end: ParkedEnd): Promise<boolean> {
+  const named = { requestId: end.requestId, operation: 'load' };
+  const loaded = await insist(runtime, named, () => runtime.store.load(end.requestId));
   return loaded !== undefined && isEndOf(loaded.value, end);
 }
 
-function isEndOf(loaded: LoadResult, { settlement }: ParkedEnd): boolean {
-  return loaded.kind === 'found' && JSON.stringify(loaded.record.settlement) === JSON.stringify(settlement);
+function isEndOf(loaded: LoadResult, { settlement, settledAt }: ParkedEnd): boolean {
+  if (loaded.kind !== 'found' || loaded.record.settledAt !== settledAt) return false;
+  return JSON.stringify(loaded.record.settlement) === JSON.stringify(settlement);
 }

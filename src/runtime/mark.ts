@@ -29,7 +29,7 @@ export async function markQueued(runtime: Runtime, open: OpenRequest): Promise<v
 export async function recordMissing({ store }: Runtime, open: OpenRequest): Promise<void> {
   if (!open.isBehind) return;
   // One that was said to have failed may have had its effect: it is told again, and counts once.
-  for (const [index, attempt] of open.attempts.entries()) await store.addAttempt(open.claim, index + 1, attempt);
+  await Promise.all(open.attempts.map((attempt, index) => store.addAttempt(open.claim, index + 1, attempt)));
   open.isBehind = false;
 }
 

@@ -18,7 +18,9 @@ const TIMEOUT_MAX_MS = 7 * 86_400_000;
 const KEY_LENGTH_MAX = 255;
 const INPUTS_MAX = 2_048;
 
-const wireFields = z.strictObject({ wire: z.string(), fields: z.record(z.string(), z.unknown()) }).optional();
+/** What is passed on as it is, and has to be told to a provider and a store all the same. */
+const jsonObject = z.record(z.string(), z.unknown()).refine(isJson, 'JSON');
+const wireFields = z.strictObject({ wire: z.string(), fields: jsonObject }).optional();
 const headerValue = z.string().regex(/^[\x20-\x7e]{1,1024}$/, 'printable ASCII of at most 1024 characters');
 const featureHeaders = z.record(z.string(), headerValue).optional();
 const contentPart = z.discriminatedUnion('type', [
@@ -45,7 +47,9 @@ const message = z.discriminatedUnion('role', [
     refusal: z.string().nullish(),
     name: z.string().optional(),
     tool_calls: z.array(toolCall).optional(),
-    reasoningDetails: z.strictObject({ provider: z.string(), blocks: z.array(z.unknown()) }).optional(),
+    reasoningDetails: z
+      .strictObject({ provider: z.string(), blocks: z.array(z.unknown()).refine(isJson, 'JSON') })
+      .optional(),
     wireFields,
   }),
   z.strictObject({
@@ -59,7 +63,7 @@ const message = z.discriminatedUnion('role', [
 const toolFunction = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,128}$/, 'a function name of letters, digits, _, - and .'),
   description: z.string().optional(),
-  parameters: z.record(z.string(), z.unknown()).optional(),
+  parameters: jsonObject.optional(),
   strict: z.boolean().nullish(),
   wireFields,
 });
@@ -77,7 +81,7 @@ const responseFormat = z.union([
     json_schema: z.strictObject({
       name: z.string().min(1).optional(),
       description: z.string().optional(),
-      schema: z.record(z.string(), z.unknown()),
+      schema: jsonObject,
       strict: z.boolean().nullish(),
     }),
   }),
@@ -96,7 +100,7 @@ const completionSchema = z.strictObject({
   toolChoice: toolChoice.optional(),
   responseFormat: responseFormat.optional(),
   reasoningEffort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
-  providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
+  providerOptions: z.record(z.string(), jsonObject).optional(),
   metadata: z.record(z.string(), z.string()).optional(),
   wireFields,
   featureHeaders,
@@ -198,6 +202,16 @@ function describeIssue(field: string, issue: Issue): string {
 }
 
 const SHORT_WORD = /^[\w.-]{1,32}$/;
+
+/** Not so: a BigInt, a ring, what throws when it is asked. */
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function describeKind(input: unknown): string {
   if (input === undefined) return 'nothing';

@@ -48,14 +48,14 @@ export class RequestQueue {
     return [...this.#lanes.values()].map((lane) => lane.status());
   }
 
-  /** Waits for the right to make one attempt. Never rejects. */
+  /** Waits for the right to make one attempt. Rejects when `claim` throws. */
   take(request: TakeRequest): Promise<Taken> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       if (request.signal.aborted) {
         resolve({ kind: 'stopped' });
         return;
       }
-      new Wait(request, this.#lanesOf(request), resolve).begin();
+      new Wait(request, this.#lanesOf(request), { resolve, reject }).begin();
     });
   }
 
@@ -73,13 +73,17 @@ export class RequestQueue {
 class Wait implements Waiter {
   readonly #request: TakeRequest;
   readonly #lanes: ReadonlyMap<string, Lane>;
-  readonly #resolve: (taken: Taken) => void;
+  readonly #settle: Pick<PromiseWithResolvers<Taken>, 'resolve' | 'reject'>;
   #isOver = false;
 
-  constructor(request: TakeRequest, lanes: ReadonlyMap<string, Lane>, resolve: (taken: Taken) => void) {
+  constructor(
+    request: TakeRequest,
+    lanes: ReadonlyMap<string, Lane>,
+    settle: Pick<PromiseWithResolvers<Taken>, 'resolve' | 'reject'>,
+  ) {
     this.#request = request;
     this.#lanes = lanes;
-    this.#resolve = resolve;
+    this.#settle = settle;
   }
 
   get id(): string {
@@ -103,7 +107,14 @@ class Wait implements Waiter {
   }
 
   claim(provider: string): ClaimResult {
-    return this.#request.claim(this.#candidateAt(provider));
+    try {
+      return this.#request.claim(this.#candidateAt(provider));
+    } catch (error) {
+      // A lane has nobody to tell it to.
+      this.#leave();
+      this.#settle.reject(error);
+      return { kind: 'refused', admission: { kind: 'never', reason: 'the request failed' } };
+    }
   }
 
   take(slot: Slot): boolean {
@@ -128,9 +139,13 @@ class Wait implements Waiter {
 
   #end(taken: Taken): void {
     if (this.#isOver) return;
+    this.#leave();
+    this.#settle.resolve(taken);
+  }
+
+  #leave(): void {
     this.#isOver = true;
     this.#request.signal.removeEventListener('abort', this.#stop);
     for (const lane of this.#lanes.values()) lane.leave(this.id);
-    this.#resolve(taken);
   }
 }

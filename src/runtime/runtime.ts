@@ -35,8 +35,8 @@ export interface Runtime {
   readonly service: ServiceControl;
   readonly open: OpenTable;
   readonly lookouts: Lookouts;
-  /** Parked requests whose end may be on disk or not: it is being found out. */
-  readonly doubts: Set<RequestId>;
+  /** Parked requests that are about to end, or may have ended: whoever is at it tells how it went. */
+  readonly endings: Set<RequestId>;
   readonly departures: Departures;
   /** There may be room for records that wait in the store. */
   readonly feed: () => void;

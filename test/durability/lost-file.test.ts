@@ -61,7 +61,7 @@ describe('a store whose file is taken away while it is open', () => {
     );
     await rename(path, away);
     await clock.advance(1_000);
-    expect(await logged.promise).toMatchObject({ level: 40, actor: 'store', message: lost(path, path) });
+    expect(await logged.promise).toMatchObject({ level: 50, message: lost(path, path) });
     await rename(away, path);
     await clock.waitFor(service.stop());
   });

@@ -99,6 +99,25 @@ test('the end of a parked request is told, to whoever waits and as an event, alt
   await world.run(process.service.stop({ graceMs: 0 }));
 });
 
+test('two who cancel a parked request at once are told one end, also when the store loses its answers', async () => {
+  using world = new DurableWorld();
+  const faults: Partial<Record<OperationName, Fault[]>> = {};
+  const process = await world.start({
+    service: { queueDepthMax: 1 },
+    concurrency: 1,
+    always: tokens(1_000, 5_000, answer()),
+    wrapHost: failing(faults),
+  });
+  for (const text of ['running', 'waiting']) await world.run(process.service.completionAsync(ask(text)));
+  const parked = await world.run(process.service.completionAsync(ask('parked')));
+  faults.settleParked = ['after', 'after'];
+  const cancelled = await world.run(Promise.all([process.service.cancel(parked), process.service.cancel(parked)]));
+  expect(cancelled.toSorted()).toEqual([false, true]);
+  const settled = world.events.filter(({ name }) => name === 'request.settled').map(({ payload }) => payload);
+  expect(settled).toMatchObject([{ requestId: parked, outcome: 'cancelled' }]);
+  await world.run(process.service.stop({ graceMs: 0 }));
+});
+
 test('what was recorded as running and not sent is not taken for sent', async () => {
   using world = new DurableWorld();
   const hung = hang();

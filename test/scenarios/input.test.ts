@@ -214,3 +214,34 @@ test('no message about wrong input repeats the prompt', async () => {
   } as never;
   expect(JSON.stringify(await rejection(runtime.service.completion(wrong)))).not.toContain('canary-prompt');
 });
+
+describe('what has to be passed on as JSON and cannot be', () => {
+  const ring: Record<string, unknown> = {};
+  ring['self'] = ring;
+  const thrower = {
+    toJSON() {
+      throw new Error('no');
+    },
+  };
+
+  test.each<[string, object, string]>([
+    ['a BigInt in a tool', { tools: [{ name: 'f', parameters: { maximum: 10n } }] }, 'tools'],
+    ['a ring in a tool', { tools: [{ name: 'f', parameters: ring }] }, 'tools'],
+    ['a BigInt for a provider', { providerOptions: { a: { top: 10n } } }, 'providerOptions'],
+    [
+      'what throws in a schema',
+      { responseFormat: { type: 'json_schema', json_schema: { schema: thrower } } },
+      'responseFormat',
+    ],
+  ])('%s is refused at once, waiting or submitted', async (_, changes, field) => {
+    await using runtime = await createTestRuntime({ providers: { a: {} } });
+    // Wrong on purpose.
+    const request = { ...HELLO, ...changes } as never;
+    for (const call of [runtime.service.completion(request), runtime.service.completionAsync(request)]) {
+      const error = await rejection(call);
+      expect(error).toMatchObject({ code: 'invalid-request', message: expect.stringContaining('JSON') });
+      expect(error.param).toMatch(new RegExp(`^${field}`, 'u'));
+    }
+    expect(runtime.leftovers()).toEqual(NOTHING_LEFT);
+  });
+});

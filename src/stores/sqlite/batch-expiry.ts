@@ -27,7 +27,7 @@ function expireBatch({ prepare, run, nowMs, options }: EngineContext, slice: Swe
   const batchId = String(due['id']);
   const released = run(
     `UPDATE requests SET expires_at = ?1
-     WHERE seq IN (SELECT seq FROM requests WHERE batch_id = ?2 AND expires_at IS NULL LIMIT ?3)`,
+     WHERE seq IN (SELECT seq FROM requests WHERE batch_id = ?2 AND status IN ('succeeded', 'failed', 'cancelled') AND expires_at IS NULL LIMIT ?3)`,
     Number(due['expires_at']),
     batchId,
     room,

@@ -23,7 +23,7 @@ export function createExpiryOperations(context: EngineContext) {
       ).all(context.nowMs(), rowsMax);
       for (const { seq, status } of due) {
         if (slice.room === 0) break;
-        if (status === 'expired') run(`DELETE FROM requests WHERE seq = ?`, Number(seq));
+        if (status === 'expired') forgetRecord(context, Number(seq));
         else expireRecord(context, Number(seq));
         slice.add(1);
       }
@@ -33,15 +33,26 @@ export function createExpiryOperations(context: EngineContext) {
   };
 }
 
+/** Also a notice of it, which expired while there was somebody to deliver it. */
+function forgetRecord(context: EngineContext, seq: number): void {
+  forgetNotice(context, seq);
+  context.run(`DELETE FROM requests WHERE seq = ?`, seq);
+}
+
+/** Whoever delivers notices tells that this one was in vain; without anybody there is nothing left to come for. */
+function forgetNotice({ run, options }: EngineContext, seq: number): void {
+  if (!options.hasWebhooks) run(`DELETE FROM webhooks WHERE request_id = (SELECT id FROM requests WHERE seq = ?)`, seq);
+}
+
 /** How long the id is remembered depends on when the result expired, not on when somebody looked. */
-export function expireRecord({ run, options }: EngineContext, seq: number): void {
+export function expireRecord(context: EngineContext, seq: number): void {
+  const { run, options } = context;
   run(
     `UPDATE requests SET status = 'expired', idempotency_key = NULL, expires_at = expires_at + ? WHERE seq = ?`,
     options.resultTtlMs,
     seq,
   );
-  // Whoever delivers notices tells that this one was in vain; without anybody there is nothing left to come for.
-  if (!options.hasWebhooks) run(`DELETE FROM webhooks WHERE request_id = (SELECT id FROM requests WHERE seq = ?)`, seq);
+  forgetNotice(context, seq);
   run(`DELETE FROM bodies WHERE seq = ?`, seq);
   run(`DELETE FROM settlements WHERE seq = ?`, seq);
   run(`DELETE FROM attempts WHERE seq = ?`, seq);

@@ -74,8 +74,11 @@ export class Gateway {
       this.#abandon();
       abandoned.resolve();
     }, CLOSE_WAIT_MS);
-    await Promise.race([this.#closeWhenIdle(), abandoned.promise]);
-    this.#clock.clearTimeout(timer);
+    try {
+      await Promise.race([this.#closeWhenIdle(), abandoned.promise]);
+    } finally {
+      this.#clock.clearTimeout(timer);
+    }
   }
 
   async #closeWhenIdle(): Promise<void> {
