@@ -76,13 +76,14 @@ const OBJECT_NAME = 'the config';
 export async function startService(source: ConfigSource, deps: ServiceDeps = {}): Promise<Service> {
   const { tree } = await readConfigTree(source);
   const resolution = resolve(source, tree, deps);
-  let composition: Composition | undefined;
+  const begun: { composition?: Composition } = {};
   // Nobody can listen before there is a service, and nothing is swept or folded before then.
   const report = (failure: Events['store.failed']) => {
-    composition?.storeFailed(failure);
+    begun.composition?.storeFailed(failure);
   };
   const storage = { ...(await openStorage(resolution.config, deps.clock ?? systemClock, report)), ...deps.storage };
-  composition = new Composition({ source, tree, deps, resolution, storage });
+  const composition = new Composition({ source, tree, deps, resolution, storage });
+  begun.composition = composition;
   try {
     return await composition.start();
   } catch (error) {

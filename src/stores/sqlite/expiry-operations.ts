@@ -12,7 +12,7 @@ export interface Swept {
 }
 
 export function createExpiryOperations(context: EngineContext) {
-  const { prepare, run } = context;
+  const { prepare } = context;
   return {
     /** Deletes what is due, at most `rowsMax` rows and only for a moment, so that nobody waits long for it. */
     sweep(rowsMax: number): Swept {
