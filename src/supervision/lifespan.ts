@@ -26,6 +26,11 @@ export class Lifespan {
     return this.#stopping !== undefined;
   }
 
+  /** What comes now comes too late, also to be stopped. */
+  get hasEnded(): boolean {
+    return this.#exit !== undefined;
+  }
+
   /** @throws {SupervisorError} `stopped` */
   assertRunning(): void {
     if (this.isStopping) throw new SupervisorError('stopped', `${this.#name} is stopping`);

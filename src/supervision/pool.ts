@@ -151,6 +151,10 @@ export class Pool<Args> implements Process {
         giveUp,
         this.#clock,
       );
+      if (this.#life.hasEnded) {
+        if (started !== 'ignore') endProcess(started);
+        this.#life.assertRunning();
+      }
       if (started === 'ignore') {
         this.#forget(member);
         return undefined;

@@ -203,6 +203,10 @@ export class Supervisor implements Process {
       this.#life.assertRunning();
       const { id, start, startTimeoutMs } = spec;
       const started = await launch({ id, incarnation, start, startTimeoutMs }, giveUp, this.#clock);
+      if (this.#life.hasEnded) {
+        if (started !== 'ignore') endProcess(started);
+        this.#life.assertRunning();
+      }
       if (started === 'ignore') {
         child.state = 'stopped';
         if (spec.restart === 'temporary') this.#children.delete(id);

@@ -229,6 +229,23 @@ describe('operators', () => {
     expect(states(supervisor)).toEqual(['a running']);
   });
 
+  test.each(Array.from({ length: 12 }, (_, ticks) => ticks))(
+    'whoever starts while its supervisor is killed, %d ticks after it was ready, does not stay alive',
+    async (ticks) => {
+      const { factory, clock, supervisor } = await run(() => []);
+      const slow = Promise.withResolvers<void>();
+      factory.beforeStart.set('a', () => slow.promise);
+      const starting = supervisor.startChild(factory.spec('a')).catch((error: unknown) => error);
+      await clock.settle();
+      slow.resolve();
+      for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve();
+      supervisor.kill();
+      await starting;
+      await clock.settle();
+      expect(factory.aliveCount).toBe(0);
+    },
+  );
+
   test('a supervisor that is killed ends all below it at once, and none of them cleans up', async () => {
     const { factory, clock, supervisor, exits } = await run((made) => [
       made.spec('a'),
