@@ -73,8 +73,8 @@ export class Tree {
   }
 
   async removeProvider(name: string): Promise<void> {
-    await this.#providers.terminateChild(name);
-    await this.#providers.deleteChild(name);
+    // One behind the other, so that nobody starts it again in between.
+    await Promise.all([this.#providers.terminateChild(name), this.#providers.deleteChild(name)]);
     this.#controls.delete(name);
     this.#histories.delete(name);
   }

@@ -16,7 +16,7 @@ import { systemClock } from '../runtime/system-clock.ts';
 import { Mailbox, type Ticket } from './mailbox.ts';
 import { type ExitReason, type Process, SupervisorError, tellExit } from './process.ts';
 import { type Answer, Request } from './request.ts';
-import { handleFor, isBudgetSpent, isHandling } from './turn-budget.ts';
+import { handleFor, isAnyoneHandling, isBudgetSpent, isHandling, within } from './turn-budget.ts';
 
 const MAILBOX_MAX = 10_000;
 const CALL_TIMEOUT_MS = 5_000;
@@ -68,6 +68,8 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   #handling: string | undefined;
   #crashReport: CrashReport | undefined;
   #isSuspended = false;
+  /** It is handling an event. */
+  #isBusy = false;
   /** What it is catching up on. */
   #current: EventFromLogic<Machine> | undefined;
   #timer: TimerHandle | undefined;
@@ -79,7 +81,7 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     this.#clock = options.clock ?? systemClock;
     this.#onUndelivered = options.onUndelivered;
     this.#mailbox = new Mailbox(options.mailboxMax ?? MAILBOX_MAX);
-    const machine = intercept(options, (type) => {
+    const machine = intercept(options, this, (type) => {
       this.#handling = type;
     });
     const clock = this.#clock;
@@ -110,7 +112,9 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
         this.#end({ kind: 'normal' });
       },
     });
-    this.#root.start();
+    within(this, () => {
+      this.#root.start();
+    });
   }
 
   get isSuspended(): boolean {
@@ -172,11 +176,22 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
       };
       const timer = Number.isFinite(timeoutMs) ? this.#clock.setTimeout(expire, timeoutMs) : undefined;
       signal?.addEventListener('abort', onAbort, { once: true });
-      const withdraw = this.#ask<Value>(createEvent, (answer) => {
+      // The question may be given up while it is asked.
+      let hasLeft = false;
+      let withdraw = () => {
+        hasLeft = true;
+      };
+      try {
+        withdraw = this.#ask<Value>(createEvent, (answer) => {
+          finish();
+          if (answer.kind === 'reply') resolve(answer.value);
+          else if (answer.kind === 'error') reject(answer.error);
+        });
+        if (hasLeft) withdraw();
+      } catch (error) {
         finish();
-        if (answer.kind === 'reply') resolve(answer.value);
-        else if (answer.kind === 'error') reject(answer.error);
-      });
+        reject(error);
+      }
     });
   }
 
@@ -188,6 +203,10 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   onExit(listener: (reason: ExitReason) => void): void {
     if (this.#exit === undefined) this.#exitListeners.add(listener);
     else listener(this.#exit);
+  }
+
+  offExit(listener: (reason: ExitReason) => void): void {
+    this.#exitListeners.delete(listener);
   }
 
   suspend(): void {
@@ -215,13 +234,23 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
 
   #post(event: EventFromLogic<Machine>): Ticket<EventFromLogic<Machine>> | 'handled' | 'refused' {
     if (this.#exit !== undefined) return 'refused';
-    if (!this.#isSuspended && this.#mailbox.size === 0 && !isBudgetSpent()) {
+    if (this.#isIdle && !(isAnyoneHandling() && isBudgetSpent())) {
       this.#handle(event);
-      return this.isAlive ? 'handled' : 'refused';
+      this.#catchUp();
+      return this.#hasCrashed ? 'refused' : 'handled';
     }
     const ticket = this.#mailbox.push(event);
-    if (!this.#isSuspended) this.#catchUpLater();
+    if (!this.#isSuspended && !this.#isBusy) this.#catchUpLater();
     return ticket ?? 'refused';
+  }
+
+  /** Whether it would handle an event at once. */
+  get #isIdle(): boolean {
+    return !this.#isSuspended && !this.#isBusy && this.#mailbox.size === 0;
+  }
+
+  get #hasCrashed(): boolean {
+    return this.#exit !== undefined && this.#exit.kind !== 'normal';
   }
 
   /** Tells the answer once; what it gives takes the question back. */
@@ -244,11 +273,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     if (this.#exit !== undefined) onExit(this.#exit);
     else if (isHandling(this)) fail(new SupervisorError('calling-self', `actor ${this.id} cannot wait for itself`));
     else {
-      this.#exitListeners.add(onExit);
       const event = createEvent((value) => {
         this.#exitListeners.delete(onExit);
         settle({ kind: 'reply', value });
       });
+      this.#exitListeners.add(onExit);
       posted = this.#post(event);
       if (posted === 'refused' && this.isAlive)
         fail(new SupervisorError('mailbox-full', `the mailbox of actor ${this.id} is full`));
@@ -256,25 +285,29 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     return withdraw;
   }
 
+  /** What it tells itself meanwhile waits in the mailbox: XState's own queue is lost in a crash. */
   #handle(event: EventFromLogic<Machine>): void {
+    this.#isBusy = true;
     handleFor(this, () => {
       this.#root.send(event);
     });
+    this.#isBusy = false;
   }
 
   /**
-   * Handles what waits, in order; what comes of it waits for the next turn of the event loop. One that crashes the actor is
-   * not lost: `#end` hands it on with those behind it.
+   * Handles what waits, in order, and what comes of it as long as the turn has room for it. One that crashes the actor is not
+   * lost: `#end` hands it on with those behind it.
    */
   #catchUp(): void {
-    // It is in the middle of it.
-    if (this.#current !== undefined) return;
-    for (let left = this.#mailbox.size; left > 0 && this.isAlive && !this.#isSuspended; left -= 1) {
+    if (this.#isBusy) return;
+    for (let left = this.#mailbox.size; this.isAlive && !this.#isSuspended; left -= 1) {
+      if (left <= 0 && isBudgetSpent()) break;
       this.#current = this.#mailbox.shift();
-      if (this.#current !== undefined) this.#handle(this.#current);
+      if (this.#current === undefined) return;
+      this.#handle(this.#current);
       this.#current = undefined;
     }
-    if (this.#mailbox.size > 0 && !this.#isSuspended) this.#catchUpLater();
+    if (this.isAlive && this.#mailbox.size > 0 && !this.#isSuspended) this.#catchUpLater();
   }
 
   /** In the next turn of the event loop. */
@@ -301,8 +334,15 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
     this.#stopRoot();
     // Callers take their questions back before the rest is handed on.
     tellExit(this.#exitListeners, reason);
-    const undelivered = [...(this.#current === undefined ? [] : [this.#current]), ...this.#mailbox.drain()];
-    if (undelivered.length > 0) this.#onUndelivered?.(undelivered, reason.kind === 'error' ? this.#current : undefined);
+    // What it was handling has been handled, unless that is what it crashed on.
+    const crashedOn = reason.kind === 'error' ? this.#current : undefined;
+    const undelivered = [...(crashedOn === undefined ? [] : [crashedOn]), ...this.#mailbox.drain()];
+    if (undelivered.length === 0) return;
+    try {
+      this.#onUndelivered?.(undelivered, crashedOn);
+    } catch {
+      // Whoever keeps them answers for them; the actor has ended either way.
+    }
   }
 }
 
@@ -312,12 +352,13 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
  */
 function intercept<Machine extends AnyStateMachine>(
   { machine, id, beforeEvent }: ActorOptions<Machine>,
+  actor: object,
   note: (type: string | undefined) => void,
 ): Machine {
   const transition: Machine['transition'] = (snapshot, event, scope) => {
     note(event.type);
     beforeEvent?.(id, event);
-    const next: unknown = machine.transition(snapshot, event, scope);
+    const next: unknown = within(actor, () => machine.transition(snapshot, event, scope));
     if (typeof next !== 'object' || next === null || !('status' in next))
       throw new SupervisorError(
         'bad-return-value',

@@ -28,11 +28,14 @@ export interface ChildCounts {
 export class ChildTable {
   readonly #supervisorId: string;
   readonly #history: ChildHistory;
+  /** Whether nobody else counts in it. */
+  readonly #ownsHistory: boolean;
   readonly #children = new Map<string, Child>();
 
-  constructor(supervisorId: string, history: ChildHistory) {
+  constructor(supervisorId: string, history: ChildHistory | undefined) {
     this.#supervisorId = supervisorId;
-    this.#history = history;
+    this.#history = history ?? new Map();
+    this.#ownsHistory = history === undefined;
   }
 
   /** @throws {SupervisorError} `already-started`, `already-present` */
@@ -60,7 +63,10 @@ export class ChildTable {
   }
 
   delete(id: string): void {
+    const isTemporary = this.#children.get(id)?.spec.restart === 'temporary';
     this.#children.delete(id);
+    // There may be any number of them, each with an id of its own.
+    if (isTemporary && this.#ownsHistory) this.#history.delete(id);
   }
 
   list(): readonly Child[] {
@@ -83,7 +89,7 @@ export class ChildTable {
     return child;
   }
 
-  /** Counts that outlive the child. */
+  /** Counts that outlive the process, and the child where somebody keeps them. */
   historyOf(id: string): { incarnation: number; restarts: number } {
     const known = this.#history.get(id);
     if (known !== undefined) return known;

@@ -15,10 +15,16 @@ export class Lifespan {
   #last: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
   #exit: ExitReason | undefined;
+  readonly #killed = new AbortController();
 
   /** `name` as it stands in sentences. */
   constructor(name: string) {
     this.#name = name;
+  }
+
+  /** Aborts when nothing is waited for any more. */
+  get killed(): AbortSignal {
+    return this.#killed.signal;
   }
 
   /** From then on nothing is started any more. */
@@ -59,6 +65,10 @@ export class Lifespan {
     else listener(this.#exit);
   }
 
+  offExit(listener: (reason: ExitReason) => void): void {
+    this.#exitListeners.delete(listener);
+  }
+
   /** In a turn of its own; `stopAll` never rejects. Idempotent. */
   stop(stopAll: () => Promise<void>): Promise<void> {
     this.#stopping ??= this.run(() => this.#finish(stopAll));
@@ -77,6 +87,7 @@ export class Lifespan {
     if (this.#exit !== undefined) return;
     this.#exit = { kind: 'killed' };
     this.#stopping ??= Promise.resolve();
+    this.#killed.abort();
     endAll();
     tellExit(this.#exitListeners, this.#exit);
   }

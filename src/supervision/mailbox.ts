@@ -1,5 +1,8 @@
 /** What waits for an actor: first in, first out, bounded, and each item can be taken back; every step takes the same time however many wait. */
 
+/** So many may lie there without an event before they are cleared away. */
+const SLACK = 32;
+
 /** One that waits; without an event once it was taken back. */
 export interface Ticket<Event> {
   event: Event | undefined;
@@ -30,22 +33,16 @@ export class Mailbox<Event> {
     return ticket;
   }
 
-  get first(): Event | undefined {
-    let ticket = this.#tickets[this.#head];
-    while (ticket !== undefined && ticket.event === undefined) {
-      this.#advance();
-      ticket = this.#tickets[this.#head];
-    }
-    return ticket?.event;
-  }
-
   /** Takes the first one out. */
   shift(): Event | undefined {
-    const event = this.first;
-    if (event === undefined) return undefined;
-    this.#advance();
-    this.#size -= 1;
-    return event;
+    while (this.#head < this.#tickets.length) {
+      const event = this.#tickets[this.#head]?.event;
+      this.#advance();
+      if (event === undefined) continue;
+      this.#size -= 1;
+      return event;
+    }
+    return undefined;
   }
 
   /** Takes back one that still waits. */
@@ -53,6 +50,10 @@ export class Mailbox<Event> {
     if (ticket.event === undefined) return;
     ticket.event = undefined;
     this.#size -= 1;
+    // Those that were taken back lie there until somebody takes the first one, who may be long in coming.
+    if (this.#tickets.length - this.#head <= 2 * this.#size + SLACK) return;
+    this.#tickets = this.#tickets.slice(this.#head).filter(({ event }) => event !== undefined);
+    this.#head = 0;
   }
 
   /** Takes all out, in order. */

@@ -1,5 +1,6 @@
 /** Tells whoever watches a supervisor. One that throws must not stop a restart: it is told so, and that is all. */
 import type { SupervisorObserver } from './child-spec.ts';
+import { tellQuietly } from './process.ts';
 
 export class Observers {
   readonly #observer: SupervisorObserver | undefined;
@@ -11,14 +12,11 @@ export class Observers {
   tell(notify: (observer: SupervisorObserver) => void): void {
     const observer = this.#observer;
     if (observer === undefined) return;
-    try {
-      notify(observer);
-    } catch (error) {
-      try {
-        observer.failed?.(error);
-      } catch {
-        // Nobody is left to tell.
-      }
-    }
+    tellQuietly(
+      () => notify(observer),
+      (error) => {
+        tellQuietly(() => observer.failed?.(error));
+      },
+    );
   }
 }

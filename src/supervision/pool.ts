@@ -90,9 +90,9 @@ export class Pool<Args> implements Process {
   terminateChild(process: Process): Promise<void> {
     const starting = this.#starting;
     if (starting?.member.last === process) starting.giveUp.abort();
+    const member = this.#byProcess.get(process);
     return this.#life.run(async () => {
       this.#life.assertRunning();
-      const member = this.#byProcess.get(process);
       if (member === undefined && hasEnded(process)) return;
       if (member === undefined) throw new SupervisorError('not-found', `pool ${this.id} has no such child`);
       await this.#stopMember(member);
@@ -113,6 +113,10 @@ export class Pool<Args> implements Process {
 
   onExit(listener: (reason: ExitReason) => void): void {
     this.#life.onExit(listener);
+  }
+
+  offExit(listener: (reason: ExitReason) => void): void {
+    this.#life.offExit(listener);
   }
 
   /** Stops all children at once, within one limit, then exits with `shutdown`. Idempotent. */
@@ -236,7 +240,7 @@ export class Pool<Args> implements Process {
     const process = this.#release(member);
     if (process === undefined) return;
     const limit = this.#options.template.shutdown ?? defaultLimit(process, this.#options.template.type);
-    this.#tellExited(member, process, await stopProcess(process, limit, this.#clock));
+    this.#tellExited(member, process, await stopProcess(process, limit, this.#clock, this.#life.killed));
   }
 
   #release(member: PoolMember<Args>): Process | undefined {

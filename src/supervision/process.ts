@@ -15,6 +15,8 @@ export interface Process {
   readonly id: string;
   /** Calls `listener` once, when the process has ended; at once when it has ended already. */
   onExit(listener: (reason: ExitReason) => void): void;
+  /** The listener hears nothing any more. */
+  offExit?(listener: (reason: ExitReason) => void): void;
   /** Asks the process to end. Resolves when it has ended; never rejects. */
   stop(): Promise<void>;
   /** Ends it at once, with nothing of its own run any more: its exit is `killed`. What it has begun comes to nothing. */
@@ -34,12 +36,16 @@ export function isOrderly(reason: ExitReason): boolean {
 export function tellExit(listeners: Set<(reason: ExitReason) => void>, reason: ExitReason): void {
   const told = [...listeners];
   listeners.clear();
-  for (const listener of told) {
-    try {
-      listener(reason);
-    } catch {
-      // What a listener makes of an exit is its own affair; the process has ended either way.
-    }
+  for (const listener of told) tellQuietly(() => listener(reason));
+}
+
+/** Calls somebody whose errors are his own affair, also those that come later; `onError` hears of them. */
+export function tellQuietly(call: () => unknown, onError: (error: unknown) => void = () => undefined): void {
+  try {
+    const told = call();
+    if (told instanceof Promise) told.catch(onError);
+  } catch (error) {
+    onError(error);
   }
 }
 

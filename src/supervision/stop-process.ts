@@ -13,29 +13,39 @@ export function defaultLimit(process: Process, type: 'worker' | 'supervisor' | u
   return type === 'supervisor' || process.children !== undefined ? 'infinity' : LIMIT_MS;
 }
 
-/** Stops a process and tells its exit; `killed` when it is given up on. Never rejects, whatever the process does. */
-export async function stopProcess(process: Process, limit: ShutdownLimit, clock: Clock): Promise<ExitReason> {
+/**
+ * Stops a process and tells its exit; `killed` when it is given up on, which it is as soon as `killed` aborts. Never rejects,
+ * whatever the process does.
+ */
+export async function stopProcess(
+  process: Process,
+  limit: ShutdownLimit,
+  clock: Clock,
+  killed: AbortSignal,
+): Promise<ExitReason> {
   if (limit === 'brutal-kill') {
     endProcess(process);
     return KILLED;
   }
-  const ended = endOf(process);
-  if (limit === 'infinity') return ended;
   const passed = Promise.withResolvers<ExitReason>();
-  const timer = clock.setTimeout(() => {
+  const giveUp = () => {
     endProcess(process);
     passed.resolve(KILLED);
-  }, limit);
-  const reason = await Promise.race([ended, passed.promise]);
-  clock.clearTimeout(timer);
+  };
+  killed.addEventListener('abort', giveUp, { once: true });
+  const timer = limit === 'infinity' ? undefined : clock.setTimeout(giveUp, limit);
+  const reason = await Promise.race([endOf(process), passed.promise]);
+  killed.removeEventListener('abort', giveUp);
+  if (timer !== undefined) clock.clearTimeout(timer);
   return reason;
 }
 
 /** Ends a process at once; one that cannot be killed is asked to stop, and not waited for. Never throws. */
 export function endProcess(process: Process): void {
   try {
-    if (process.kill === undefined) process.stop().catch(() => undefined);
-    else process.kill();
+    // A `kill` that is async after all may reject.
+    const ended: unknown = process.kill === undefined ? process.stop() : process.kill();
+    if (ended instanceof Promise) ended.catch(() => undefined);
   } catch {
     // Whatever is left of it is nobody's any more.
   }
@@ -43,14 +53,16 @@ export function endProcess(process: Process): void {
 
 /** A process that ends otherwise than it was asked to has ended all the same. */
 async function endOf(process: Process): Promise<ExitReason> {
-  let told: ExitReason | undefined;
+  const told = Promise.withResolvers<ExitReason>();
+  let reason: ExitReason | undefined;
   try {
-    process.onExit((reason) => {
-      told = reason;
+    process.onExit((given) => {
+      reason = given;
+      told.resolve(given);
     });
-    await process.stop();
-    return told ?? { kind: 'shutdown' };
+    await Promise.race([process.stop(), told.promise]);
+    return reason ?? { kind: 'shutdown' };
   } catch (error) {
-    return told ?? { kind: 'error', error };
+    return reason ?? { kind: 'error', error };
   }
 }

@@ -26,7 +26,7 @@ export class Supervisor implements Process {
   readonly #restarts: Restarts;
   readonly #observers: Observers;
   readonly #life: Lifespan;
-  #starting: { readonly child: Child; readonly giveUp: AbortController; readonly isBoot: boolean } | undefined;
+  #starting: { readonly child: Child; readonly giveUp: AbortController; readonly isOfGroup: boolean } | undefined;
   #hasStarted = false;
 
   /** @throws {SupervisorError} `invalid-spec` naming the field at fault, also when two children share an id */
@@ -35,7 +35,7 @@ export class Supervisor implements Process {
     this.id = options.id;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#children = new ChildTable(options.id, options.history ?? new Map());
+    this.#children = new ChildTable(options.id, options.history);
     this.#restarts = new Restarts(this.#clock, options);
     this.#observers = new Observers(options.observer);
     this.#life = new Lifespan(`supervisor ${options.id}`);
@@ -60,6 +60,8 @@ export class Supervisor implements Process {
       if (this.#hasStarted) throw new SupervisorError('already-started', `supervisor ${this.id} was started already`);
       this.#hasStarted = true;
       for (const child of this.#children.list()) {
+        // Somebody was faster.
+        if (child.process !== undefined) continue;
         try {
           await this.#launch(child, true);
         } catch (error) {
@@ -88,11 +90,16 @@ export class Supervisor implements Process {
     });
   }
 
-  /** Stops a child and keeps its spec, unless it is temporary. Ends its restarts. @throws {SupervisorError} `not-found`, `stopped` */
+  /**
+   * Stops a child and keeps its spec, unless it is temporary. Ends its restarts, and a `startChild` that is under way. Siblings
+   * that were to start again with it stay stopped.
+   * @throws {SupervisorError} `not-found`, `stopped`
+   */
   terminateChild(id: string): Promise<void> {
-    this.#giveUpStart(id);
+    const isGivenUp = this.#giveUpStart(id);
     return this.#life.run(async () => {
       this.#life.assertRunning();
+      if (isGivenUp && this.#children.get(id) === undefined) return;
       const child = this.#children.find(id);
       await this.#stopChild(child);
       if (child.spec.restart === 'temporary') this.#children.delete(id);
@@ -110,12 +117,16 @@ export class Supervisor implements Process {
     });
   }
 
-  /** Stops a child if it runs, and starts it as `restartChild` does. @throws {SupervisorError} `not-found`, `failed-to-start`, `stopped` */
+  /**
+   * Stops a child if it runs, and starts it as `restartChild` does; one that waits for its restart is started with all that
+   * wait with it. @throws {SupervisorError} `not-found`, `failed-to-start`, `stopped`
+   */
   renewChild(id: string): Promise<Process | undefined> {
     this.#giveUpStart(id);
     return this.#life.run(async () => {
       this.#life.assertRunning();
       const child = this.#children.find(id);
+      if (child.state === 'restarting') return this.#startWaiting(child);
       await this.#stopChild(child);
       return this.#startAnew(child);
     });
@@ -147,6 +158,10 @@ export class Supervisor implements Process {
     this.#life.onExit(listener);
   }
 
+  offExit(listener: (reason: ExitReason) => void): void {
+    this.#life.offExit(listener);
+  }
+
   /** Stops the children in reverse order, each within its own limit, then exits with `shutdown`. Idempotent. */
   stop(): Promise<void> {
     this.#starting?.giveUp.abort();
@@ -171,9 +186,12 @@ export class Supervisor implements Process {
     return new SupervisorError('failed-to-start', message, { cause });
   }
 
-  /** A start that somebody waits for may hang; whoever ends the child does not wait for it. */
-  #giveUpStart(id: string): void {
-    if (this.#starting?.child.spec.id === id && !this.#starting.isBoot) this.#starting.giveUp.abort();
+  /** A start may hang; whoever ends the child does not wait for it, unless others start with it. */
+  #giveUpStart(id: string): boolean {
+    const starting = this.#starting;
+    if (starting?.child.spec.id !== id || starting.isOfGroup) return false;
+    starting.giveUp.abort();
+    return true;
   }
 
   async #startAnew(child: Child): Promise<Process | undefined> {
@@ -188,8 +206,19 @@ export class Supervisor implements Process {
     }
   }
 
+  /** One that fails is tried again all the same, as its restart would have been. */
+  async #startWaiting(child: Child): Promise<Process | undefined> {
+    this.#release(child);
+    child.state = 'restarting';
+    child.failures = 0;
+    await this.#startWith(child);
+    if (child.process === undefined && child.due !== undefined)
+      throw this.#startError(child, new SupervisorError('restarting', 'it is tried again'));
+    return child.process;
+  }
+
   /** Starts the next incarnation; undefined when it is ignored. Rejects when it fails. */
-  async #launch(child: Child, isBoot = false): Promise<Process | undefined> {
+  async #launch(child: Child, isOfGroup = false): Promise<Process | undefined> {
     const { spec } = child;
     const history = this.#children.historyOf(spec.id);
     history.incarnation += 1;
@@ -197,7 +226,7 @@ export class Supervisor implements Process {
     this.#release(child);
     child.state = 'starting';
     const giveUp = new AbortController();
-    this.#starting = { child, giveUp, isBoot };
+    this.#starting = { child, giveUp, isOfGroup };
     try {
       // A supervisor that was told to stop meanwhile starts nobody any more.
       this.#life.assertRunning();
@@ -264,6 +293,7 @@ export class Supervisor implements Process {
       return;
     }
     await this.#stopWith(child);
+    if (this.#life.isStopping) return;
     child.state = 'restarting';
     const delayMs = this.#restarts.delayMs(child.failures);
     child.failures += 1;
@@ -292,10 +322,10 @@ export class Supervisor implements Process {
       if (this.#life.isStopping) return;
       this.#children.historyOf(child.spec.id).restarts += 1;
       try {
-        await this.#launch(child);
+        await this.#launch(child, affected.length > 1);
       } catch {
         // The one that failed is tried again, and with it those that its own restart concerns.
-        if (pivot.state === 'restarting') pivot.state = 'stopped';
+        if (pivot.state === 'restarting' && pivot.due === undefined) pivot.state = 'stopped';
         child.state = 'restarting';
         this.#life.runDue(child, () => this.#restart(child));
         return;
@@ -320,7 +350,7 @@ export class Supervisor implements Process {
     const process = this.#release(child);
     if (process === undefined) return;
     const limit = spec.shutdown ?? defaultLimit(process, spec.type);
-    const reason = await stopProcess(process, limit, this.#clock);
+    const reason = await stopProcess(process, limit, this.#clock, this.#life.killed);
     this.#tellExited(child, process, reason);
   }
 

@@ -9,6 +9,9 @@ const DAY_MS = 86_400_000;
 /** The root may restart three children in 5 s; the simulation leaves it one. */
 const ROOT_CRASHES_MAX = 2;
 const ROOT_WINDOW_MS = 5_000;
+/** A provider may be restarted five times in a minute. */
+const PROVIDER_CRASHES_MAX = 4;
+const PROVIDER_WINDOW_MS = 60_000;
 /** A third crash on the same event drops it, which is a promise of its own with tests of its own. */
 const CRASHES_BY_EVENT_MAX = 2;
 
@@ -26,6 +29,7 @@ export class CrashInjector {
   /** By actor: how often it was made to crash. */
   readonly crashes = new Map<string, number>();
   #rootCrashes: number[] = [];
+  readonly #providerCrashes = new Map<string, readonly number[]>();
 
   constructor(plan: Plan, clock: VirtualClock, dice: Dice, chronicle: Chronicle) {
     this.#plan = plan;
@@ -68,9 +72,19 @@ export class CrashInjector {
     return nowMs >= curse.fromMs && nowMs < curse.untilMs ? 0.5 : crashes;
   }
 
-  #mayCrash(actor: string): boolean {
-    if (actor.startsWith('provider/')) return true;
+  /** One that crashes too often is given up, which is another story. */
+  #mayProviderCrash(actor: string): boolean {
     const nowMs = this.#clock.nowMs();
+    const recent = (this.#providerCrashes.get(actor) ?? []).filter((atMs) => nowMs - atMs <= PROVIDER_WINDOW_MS);
+    if (recent.length >= PROVIDER_CRASHES_MAX) return false;
+    this.#providerCrashes.set(actor, [...recent, nowMs]);
+    return true;
+  }
+
+  #mayCrash(actor: string): boolean {
+    const nowMs = this.#clock.nowMs();
+    if (actor.startsWith('provider/'))
+      return this.#plan.disturbances.crashPoints === undefined || this.#mayProviderCrash(actor);
     this.#rootCrashes = this.#rootCrashes.filter((atMs) => nowMs - atMs <= ROOT_WINDOW_MS);
     if (this.#rootCrashes.length >= ROOT_CRASHES_MAX) return false;
     this.#rootCrashes.push(nowMs);

@@ -75,7 +75,9 @@ class Model {
 
   stop(child: ModelChild): void {
     child.runs = false;
-    if (child.kind.restart === 'temporary') this.children = this.children.filter((each) => each !== child);
+    if (child.kind.restart !== 'temporary') return;
+    this.children = this.children.filter((each) => each !== child);
+    this.incarnations.delete(child.id);
   }
 
   exit(child: ModelChild, reason: ExitReason): void {
