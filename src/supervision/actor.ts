@@ -320,9 +320,10 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
 
   /** XState leaves the children of a root that crashed running. */
   #stopRoot(): void {
-    const children: Readonly<Record<string, AnyActorRef | undefined>> = this.#root.getSnapshot().children ?? {};
+    // A machine's snapshot has them; XState types the snapshots of any machine with `any`.
+    const { children } = this.#root.getSnapshot() as { readonly children: Readonly<Record<string, AnyActorRef>> };
     this.#root.stop();
-    for (const child of Object.values(children)) if (child?.getSnapshot().status === 'active') child.send(STOP);
+    for (const child of Object.values(children)) if (isActive(child)) child.send(STOP);
   }
 
   #end(reason: ExitReason): void {
@@ -346,6 +347,11 @@ export class Actor<Machine extends AnyStateMachine> implements Process {
   }
 }
 
+function isActive(child: AnyActorRef): boolean {
+  // As above.
+  return (child.getSnapshot() as { readonly status: string }).status === 'active';
+}
+
 /**
  * The same machine with `beforeEvent` inside the transition, where XState turns a throw into the actor's error. What is no
  * snapshot would end the actor in XState's own code, outside of that.
@@ -355,7 +361,7 @@ function intercept<Machine extends AnyStateMachine>(
   actor: object,
   note: (type: string | undefined) => void,
 ): Machine {
-  const transition: Machine['transition'] = (snapshot, event, scope) => {
+  const transition: Machine['transition'] = (snapshot, event: { readonly type: string }, scope) => {
     note(event.type);
     beforeEvent?.(id, event);
     const next: unknown = within(actor, () => machine.transition(snapshot, event, scope));

@@ -137,6 +137,7 @@ function checkOneOf(field: string, value: unknown, known: readonly unknown[]): v
 }
 
 function invalid(field: string, wanted: string, value: unknown): SupervisorError {
-  const got = value === undefined ? 'nothing' : typeof value === 'object' ? 'something else' : String(value);
+  const isPlain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+  const got = value === undefined ? 'nothing' : isPlain ? String(value) : 'something else';
   return new SupervisorError('invalid-spec', `expected ${field} to be ${wanted}, got: ${got}`);
 }

@@ -66,14 +66,14 @@ describe('an actor that asks itself', () => {
 
   test('actors 52: is told at once that it cannot, and goes on', async () => {
     const clock = new VirtualClock();
-    let own: Actor<ReturnType<typeof createMachine>> | undefined;
+    const started: { own?: Actor<ReturnType<typeof createMachine>> } = {};
     let answer: Promise<unknown> | undefined;
     function createMachine() {
       return setup({
         types: {} as { context: { asked: number }; events: Asking },
         actions: {
           askItself: () => {
-            answer = own?.call<number>((reply) => ({ type: 'asked', reply })).catch((error: unknown) => error);
+            answer = started.own?.call<number>((reply) => ({ type: 'asked', reply })).catch((error: unknown) => error);
           },
           answer: ({ context, event }) => {
             if (event.type === 'asked') event.reply(context.asked);
@@ -87,7 +87,8 @@ describe('an actor that asks itself', () => {
         },
       });
     }
-    own = new Actor({ id: 'own', incarnation: 1, machine: createMachine(), clock });
+    const own = new Actor({ id: 'own', incarnation: 1, machine: createMachine(), clock });
+    started.own = own;
     own.cast({ type: 'asked.itself' });
     expect(await answer).toMatchObject({ code: 'calling-self', message: 'actor own cannot wait for itself' });
     expect(await own.call<number>((reply) => ({ type: 'asked', reply }))).toBe(1);
