@@ -86,13 +86,15 @@ export const GROUPS: readonly MutationGroup[] = [
       'src/supervision/supervisor.ts',
     ],
     tests: [
-      'test/supervision/restart-intensity.test.ts',
+      'test/supervision/restart-*.test.ts',
+      'test/supervision/found-in-review.test.ts',
       'test/supervision/operators.test.ts',
       'test/supervision/otp-traces.test.ts',
       'test/supervision/pool.test.ts',
       'test/supervision/significant.test.ts',
       'test/supervision/strategies.test.ts',
       'test/supervision/supervisor*.test.ts',
+      'test/supervision/told.test.ts',
     ],
   },
   {
