@@ -101,7 +101,7 @@ export class ChildTable {
   states(): readonly ChildState[] {
     return this.list().map(({ spec: { id }, state, process }) => ({
       id,
-      state: state === 'running' && process?.isSuspended === true ? ('suspended' as const) : state,
+      state: process?.isSuspended === true ? ('suspended' as const) : state,
       ...this.historyOf(id),
       ...(process?.children !== undefined && { children: process.children() }),
     }));
@@ -119,8 +119,6 @@ export class ChildTable {
   }
 
   #error(code: ConstructorParameters<typeof SupervisorError>[0], what: string, process?: Process): SupervisorError {
-    return new SupervisorError(code, `supervisor ${this.#supervisorId} ${what}`, {
-      ...(process !== undefined && { process }),
-    });
+    return new SupervisorError(code, `supervisor ${this.#supervisorId} ${what}`, { process });
   }
 }

@@ -34,7 +34,7 @@ export async function launch(
         : new SupervisorError('stopped', `child ${id} was stopped while it started`),
     );
   };
-  signal.addEventListener('abort', leave, { once: true });
+  signal.addEventListener('abort', leave);
   const expire = () => {
     giveUp.abort(new SupervisorError('timeout', `child ${id} did not start within ${startTimeoutMs} ms`));
   };
@@ -43,15 +43,9 @@ export async function launch(
   try {
     return await Promise.race([starting, givenUp.promise]);
   } catch (error) {
-    void starting.then(
-      (late) => {
-        if (late !== 'ignore') endProcess(late);
-      },
-      () => undefined,
-    );
+    void starting.then(endProcess, () => undefined);
     throw error;
   } finally {
-    signal.removeEventListener('abort', leave);
     if (timer !== undefined) clock.clearTimeout(timer);
   }
 }

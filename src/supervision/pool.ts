@@ -43,7 +43,8 @@ export class Pool<Args> implements Process {
   readonly id: string;
   readonly #options: PoolOptions<Args>;
   readonly #members = new Set<PoolMember<Args>>();
-  readonly #byProcess = new Map<Process, PoolMember<Args>>();
+  /** Whose process each of them is or was. */
+  readonly #byProcess = new WeakMap<Process, PoolMember<Args>>();
   readonly #clock: Clock;
   readonly #restarts: Restarts;
   readonly #observers: Observers;
@@ -90,10 +91,12 @@ export class Pool<Args> implements Process {
   terminateChild(process: Process): Promise<void> {
     const starting = this.#starting;
     if (starting?.member.last === process) starting.giveUp.abort();
-    const member = this.#byProcess.get(process);
+    const known = this.#byProcess.get(process);
+    // One that has a successor by now names nobody any more.
+    const member = known?.last === process ? known : undefined;
     return this.#life.run(async () => {
       this.#life.assertRunning();
-      if (member === undefined && hasEnded(process)) return;
+      if ((member === undefined || !this.#members.has(member)) && hasEnded(process)) return;
       if (member === undefined) throw new SupervisorError('not-found', `pool ${this.id} has no such child`);
       await this.#stopMember(member);
       this.#forget(member);
@@ -135,7 +138,7 @@ export class Pool<Args> implements Process {
         endProcess(process);
         this.#tellExited(member, process, { kind: 'killed' });
       }
-      this.#forgetAll();
+      this.#members.clear();
     });
   }
 
@@ -146,7 +149,6 @@ export class Pool<Args> implements Process {
     const incarnation = member.begin();
     this.#starting = { member, giveUp };
     try {
-      this.#life.assertRunning();
       const { startTimeoutMs } = template;
       // Only those that are never started again have lost them.
       const start = (context: StartContext) => template.start(member.args as Args, context);
@@ -156,7 +158,7 @@ export class Pool<Args> implements Process {
         this.#clock,
       );
       if (this.#life.hasEnded) {
-        if (started !== 'ignore') endProcess(started);
+        endProcess(started);
         this.#life.assertRunning();
       }
       if (started === 'ignore') {
@@ -174,8 +176,6 @@ export class Pool<Args> implements Process {
   }
 
   #run(member: PoolMember<Args>, process: Process): void {
-    // Whoever kept the process that came before can still name its successor by it, until that one runs.
-    if (member.last !== undefined) this.#byProcess.delete(member.last);
     this.#byProcess.set(process, member);
     member.run(process, this.#clock.nowMs());
     if (this.#options.template.restart === 'temporary') member.args = undefined;
@@ -190,7 +190,6 @@ export class Pool<Args> implements Process {
     if (member.process !== process) return;
     this.#release(member);
     this.#tellExited(member, process, reason);
-    if (this.#life.isStopping) return;
     if (!isRestartedAfter(this.#options.template.restart ?? 'permanent', reason)) {
       this.#forget(member);
       return;
@@ -228,12 +227,7 @@ export class Pool<Args> implements Process {
 
   async #stopAll(): Promise<void> {
     await Promise.all(Array.from(this.#members, (member) => this.#stopMember(member)));
-    this.#forgetAll();
-  }
-
-  #forgetAll(): void {
     this.#members.clear();
-    this.#byProcess.clear();
   }
 
   async #stopMember(member: PoolMember<Args>): Promise<void> {
@@ -249,9 +243,7 @@ export class Pool<Args> implements Process {
   }
 
   #forget(member: PoolMember<Args>): void {
-    this.#release(member);
     this.#members.delete(member);
-    if (member.last !== undefined) this.#byProcess.delete(member.last);
   }
 
   #tellExited({ incarnation }: PoolMember<Args>, process: Process, reason: ExitReason): void {

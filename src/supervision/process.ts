@@ -82,7 +82,7 @@ export class SupervisorError extends Error {
   constructor(
     code: SupervisorErrorCode,
     message: string,
-    options: { readonly cause?: unknown; readonly process?: Process } = {},
+    options: { readonly cause?: unknown; readonly process?: Process | undefined } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;

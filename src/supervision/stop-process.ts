@@ -1,6 +1,7 @@
 /** How a supervisor ends one process: it asks, waits as long as the child's spec allows, and says how that went. */
 import type { Clock } from '../contract/clock.ts';
-import type { ExitReason, Process } from './process.ts';
+import type { Started } from './child-spec.ts';
+import { type ExitReason, type Process, tellQuietly } from './process.ts';
 
 /** How a child ends on request: at once, or within so many ms (`infinity`: however long it takes). */
 export type ShutdownLimit = number | 'brutal-kill' | 'infinity';
@@ -32,7 +33,7 @@ export async function stopProcess(
     endProcess(process);
     passed.resolve(KILLED);
   };
-  killed.addEventListener('abort', giveUp, { once: true });
+  killed.addEventListener('abort', giveUp);
   const timer = limit === 'infinity' ? undefined : clock.setTimeout(giveUp, limit);
   const reason = await Promise.race([endOf(process), passed.promise]);
   killed.removeEventListener('abort', giveUp);
@@ -40,15 +41,11 @@ export async function stopProcess(
   return reason;
 }
 
-/** Ends a process at once; one that cannot be killed is asked to stop, and not waited for. Never throws. */
-export function endProcess(process: Process): void {
-  try {
-    // A `kill` that is async after all may reject.
-    const ended: unknown = process.kill === undefined ? process.stop() : process.kill();
-    if (ended instanceof Promise) ended.catch(() => undefined);
-  } catch {
-    // Whatever is left of it is nobody's any more.
-  }
+/** Ends what a start gave at once; one that cannot be killed is asked to stop, and not waited for. Never throws. */
+export function endProcess(process: Started): void {
+  if (process === 'ignore') return;
+  // Whatever is left of it is nobody's any more.
+  tellQuietly(() => (process.kill === undefined ? process.stop() : process.kill()));
 }
 
 /** A process that ends otherwise than it was asked to has ended all the same. */

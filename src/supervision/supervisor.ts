@@ -208,8 +208,6 @@ export class Supervisor implements Process {
 
   /** One that fails is tried again all the same, as its restart would have been. */
   async #startWaiting(child: Child): Promise<Process | undefined> {
-    this.#release(child);
-    child.state = 'restarting';
     child.failures = 0;
     await this.#startWith(child);
     if (child.process === undefined && child.due !== undefined)
@@ -233,7 +231,7 @@ export class Supervisor implements Process {
       const { id, start, startTimeoutMs } = spec;
       const started = await launch({ id, incarnation, start, startTimeoutMs }, giveUp, this.#clock);
       if (this.#life.hasEnded) {
-        if (started !== 'ignore') endProcess(started);
+        endProcess(started);
         this.#life.assertRunning();
       }
       if (started === 'ignore') {
@@ -244,7 +242,6 @@ export class Supervisor implements Process {
       this.#run(child, started, incarnation);
       return started;
     } catch (error) {
-      child.state = 'stopped';
       this.#observers.tell((observer) => observer.startFailed?.(spec.id, incarnation, error));
       throw error;
     } finally {
@@ -268,7 +265,6 @@ export class Supervisor implements Process {
     if (child.process !== process) return;
     this.#release(child);
     this.#tellExited(child, process, reason);
-    if (this.#life.isStopping) return;
     const { restart = 'permanent', id } = child.spec;
     if (isRestartedAfter(restart, reason)) child.state = 'restarting';
     else if (restart === 'temporary') this.#children.delete(id);
@@ -319,7 +315,6 @@ export class Supervisor implements Process {
     await this.#stopWith(pivot);
     const affected = restartedWith(this.#options.strategy ?? 'one-for-one', this.#children.list(), pivot);
     for (const child of affected) {
-      if (this.#life.isStopping) return;
       this.#children.historyOf(child.spec.id).restarts += 1;
       try {
         await this.#launch(child, affected.length > 1);

@@ -243,6 +243,7 @@ describe('operators', () => {
       await starting;
       await clock.settle();
       expect(factory.aliveCount).toBe(0);
+      expect(supervisor.processOf('a')).toBeUndefined();
     },
   );
 

@@ -1,8 +1,10 @@
 /** What supervisors and pools say: to observers, in listings, and in errors. */
+import { getEventListeners } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
 import type { SupervisorObserver } from '../../src/supervision/child-spec.ts';
 import { Pool } from '../../src/supervision/pool.ts';
-import type { ExitReason, Process } from '../../src/supervision/process.ts';
+import { type ExitReason, type Process, SupervisorError } from '../../src/supervision/process.ts';
+import { stopProcess } from '../../src/supervision/stop-process.ts';
 import { Supervisor } from '../../src/supervision/supervisor.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
 import { ScriptedProcess } from '../support/scripted-process.ts';
@@ -28,6 +30,9 @@ function watch(): { readonly told: unknown[][]; readonly observer: SupervisorObs
       },
       gaveUp: (id, restarts) => {
         told.push(['gave up', id, restarts]);
+      },
+      failed: (error) => {
+        told.push(['an observer failed', error]);
       },
     },
   };
@@ -329,6 +334,48 @@ describe('an end', () => {
   });
 });
 
+test('a child that is said to have ended is not waited for, whatever its stop says', async () => {
+  const { told, observer } = watch();
+  const listeners: ((reason: ExitReason) => void)[] = [];
+  const stop = () => {
+    for (const listener of listeners) listener({ kind: 'normal' });
+    return forEver();
+  };
+  const process: Process = { id: 'a', onExit: (listener) => void listeners.push(listener), stop };
+  const { supervisor, exits } = await run(() => [{ id: 'a', shutdown: 'infinity', start: () => process }], {
+    observer,
+  });
+  await supervisor.stop();
+  expect([exits, told.at(-1)]).toEqual([[{ kind: 'shutdown' }], ['exited', 'a', 'a', 1, 'normal']]);
+});
+
+test('a supervisor that was killed in the middle of its stop is told as killed, also later', async () => {
+  const { factory, clock, supervisor } = await run((made) => [made.spec('a')]);
+  factory.onStop.set('a', forEver);
+  const stopped = supervisor.stop();
+  await clock.settle();
+  supervisor.kill();
+  await stopped;
+  const late: ExitReason[] = [];
+  supervisor.onExit((reason) => late.push(reason));
+  expect(late).toEqual([{ kind: 'killed' }]);
+});
+
+test('a stop leaves no listener at what may end it', async () => {
+  const { signal } = new AbortController();
+  const clock = new VirtualClock();
+  expect(await stopProcess(new ScriptedProcess('a', 1), 1_000, clock, signal)).toEqual({ kind: 'shutdown' });
+  expect([getEventListeners(signal, 'abort'), clock.pendingTimers]).toEqual([[], 0]);
+});
+
+test('counts that somebody else keeps are kept for temporary children, too', async () => {
+  const history = new Map();
+  const { factory, clock } = await run((made) => [made.spec('a', { restart: 'temporary' })], { history });
+  factory.the('a').exit({ kind: 'normal' });
+  await clock.settle();
+  expect([...history]).toEqual([['a', { incarnation: 1, restarts: 0 }]]);
+});
+
 describe('stopping', () => {
   test.each<[string, (process: ScriptedProcess) => Process, 'worker' | 'supervisor']>([
     ['a child that is a supervisor by its type', (process) => process, 'supervisor'],
@@ -387,6 +434,42 @@ describe('a start', () => {
     expect(states(supervisor)).toEqual(['a stopped', 'b running']);
   });
 
+  test('is not made any more once somebody has stopped the supervisor', async () => {
+    const { factory, supervisor } = build((made) => [made.spec('a'), made.spec('b')], {
+      observer: { childStarted: () => void supervisor.stop() },
+    });
+    await expect(supervisor.start()).rejects.toMatchObject({ code: 'failed-to-start', cause: { code: 'stopped' } });
+    expect(factory.journal).not.toContain('start b');
+    expect(factory.aliveCount).toBe(0);
+  });
+
+  test('that gives nothing when a waiting child is renewed is no failure', async () => {
+    const start = ({ incarnation }: { incarnation: number }) =>
+      incarnation === 1 ? new ScriptedProcess('a', incarnation) : ('ignore' as const);
+    const { clock, supervisor } = await run(() => [{ id: 'a', start }], { backoff: WAITING });
+    const process = supervisor.processOf('a');
+    if (process instanceof ScriptedProcess) process.crash();
+    await clock.settle();
+    expect(await supervisor.renewChild('a')).toBeUndefined();
+    expect([states(supervisor), clock.pendingTimers]).toEqual([['a stopped'], 0]);
+  });
+
+  test('of a child that keeps crashing waits longer each time, whatever the clock shows', async () => {
+    const { factory, clock, supervisor } = await run(() => [], {
+      backoff: { baseMs: 100, capMs: 100_000, healthyMs: 10_000 },
+      intensity: { restartsMax: 100, periodMs: 1 },
+    });
+    await clock.advance(1_000_000);
+    await supervisor.startChild(factory.spec('a'));
+    for (const ceilingMs of [100, 200, 400, 800]) {
+      factory.the('a').crash();
+      await clock.advance(ceilingMs / 2 - 1);
+      expect(states(supervisor)).toEqual(['a restarting']);
+      await clock.advance(ceilingMs / 2 + 2);
+      expect(states(supervisor)).toEqual(['a running']);
+    }
+  });
+
   test('before the boot counts as no restart', async () => {
     const { supervisor } = build((made) => [made.spec('a')]);
     await supervisor.restartChild('a');
@@ -428,8 +511,11 @@ describe('a start', () => {
       ready.resolve();
       for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve();
       pool.kill();
-      await starting;
+      // It may have been ready just before.
+      const answer = await starting;
+      if (answer instanceof SupervisorError) expect(answer).toMatchObject({ code: 'failed-to-start' });
       await clock.settle();
+      expect(pool.children()).toEqual([]);
       expect(made.filter(({ isAlive }) => isAlive)).toEqual([]);
     }
   });
