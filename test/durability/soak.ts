@@ -11,12 +11,11 @@ import { join } from 'node:path';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import type { Host } from '../../src/stores/sqlite/gateway.ts';
 import { createSqliteStorage } from '../../src/stores/sqlite/open-storage.ts';
 import { createWorkerHost } from '../../src/stores/sqlite/worker-host.ts';
+import { heapUsed } from '../support/heap.ts';
 import { createRecord, createSettlement } from './stores.ts';
 
 const CALLERS = 16;
@@ -120,15 +119,9 @@ function watchDeletions(host: Host, deletions: Deletions): Host {
 
 async function sample(requests: number, path: string): Promise<Sample> {
   // What the collector had not got to is no growth.
-  collectGarbage();
+  heapUsed();
   const sizes = await Promise.all([path, `${path}-wal`].map(async (name) => (await stat(name)).size));
   return { requests, rssBytes: process.memoryUsage.rss(), fileBytes: sizes.reduce((sum, size) => sum + size, 0) };
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  // The flag makes it a global of every new context.
-  (runInNewContext('gc') as () => void)();
 }
 
 interface Soaked {

@@ -1,10 +1,9 @@
 /** Many children of one kind. Numbers are those of the semantics checklist of supervision. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { Pool, type PoolOptions } from '../../src/supervision/pool.ts';
 import type { ExitReason, Process } from '../../src/supervision/process.ts';
 import { VirtualClock } from '../../src/testing/virtual-clock.ts';
+import { heapUsed } from '../support/heap.ts';
 import { ScriptedProcess } from '../support/scripted-process.ts';
 
 interface Scene {
@@ -217,13 +216,6 @@ describe('a pool', () => {
   });
 });
 
-/** Collects what nobody holds any more. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  // The flag makes it a global of every new context.
-  (runInNewContext('gc') as () => void)();
-}
-
 describe('ten thousand children', () => {
   test('actors 47: come and go, and nothing of them is left', async () => {
     const { pool, started } = build({}, { restart: 'temporary' });
@@ -247,7 +239,8 @@ describe('ten thousand children', () => {
       })();
       // A WeakRef is held until the turn in which it was made is over.
       await new Promise(setImmediate);
-      collectGarbage();
+      // It collects what nobody holds any more.
+      heapUsed();
       return args.deref() !== undefined && pool.countChildren().active === 1;
     };
     expect([await held('temporary'), await held('transient')]).toEqual([false, true]);
