@@ -3,24 +3,7 @@ import type { Clock } from '../contract/clock.ts';
 
 /** Resolves with true after `waitMs`, or with false as soon as the signal aborts. */
 export function sleep(clock: Clock, waitMs: number, signal?: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
-    if (signal?.aborted === true) {
-      resolve(false);
-      return;
-    }
-    const finish = (isOver: boolean) => {
-      clock.clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      resolve(isOver);
-    };
-    const onAbort = () => {
-      finish(false);
-    };
-    const timer = clock.setTimeout(() => {
-      finish(true);
-    }, waitMs);
-    signal?.addEventListener('abort', onAbort, { once: true });
-  });
+  return wait(clock, waitMs, signal, true);
 }
 
 /**
@@ -33,21 +16,34 @@ export function settledWithin(
   waitMs: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
+  return wait(clock, waitMs, signal, false, promise);
+}
+
+/** Resolves with `atEnd` after `waitMs`, with false as soon as the signal aborts, and with true when `promise` settles. */
+function wait(
+  clock: Clock,
+  waitMs: number,
+  signal: AbortSignal | undefined,
+  atEnd: boolean,
+  promise?: Promise<unknown>,
+): Promise<boolean> {
   if (signal?.aborted === true) return Promise.resolve(false);
   return new Promise((resolve) => {
-    const finish = (isSettled: boolean) => {
+    const finish = (outcome: boolean) => {
       clock.clearTimeout(timer);
-      signal?.removeEventListener('abort', giveUp);
-      resolve(isSettled);
+      signal?.removeEventListener('abort', onAbort);
+      resolve(outcome);
     };
-    const giveUp = () => {
+    const onAbort = () => {
       finish(false);
     };
-    const timer = clock.setTimeout(giveUp, waitMs);
-    signal?.addEventListener('abort', giveUp, { once: true });
     const settle = () => {
       finish(true);
     };
-    promise.then(settle, settle);
+    const timer = clock.setTimeout(() => {
+      finish(atEnd);
+    }, waitMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    promise?.then(settle, settle);
   });
 }

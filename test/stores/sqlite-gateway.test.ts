@@ -281,6 +281,23 @@ test('closing leaves a host behind that hangs while it closes', async () => {
   expect(host.abandoned).toBe(1);
 });
 
+test('closing a host that fails to close says so, and leaves nothing behind that would close it again', async () => {
+  const clock = new VirtualClock();
+  const host = new StagedHost();
+  const gateway = new Gateway(
+    Object.assign(host, {
+      close: async () => {
+        throw new Error('the file is gone');
+      },
+    }),
+    clock,
+  );
+  await expect(gateway.close()).rejects.toThrow('the file is gone');
+  expect(clock.pendingTimers).toBe(0);
+  await clock.advance(60_000);
+  expect(host.abandoned).toBe(0);
+});
+
 test('an idle gateway closes at once', async () => {
   const { host, gateway, clock } = createWorld();
   await gateway.close();

@@ -76,6 +76,22 @@ describe('a file', () => {
     await after.close();
   });
 
+  test('forgets with the id the notice that had expired while webhooks were on', async () => {
+    const clock = new VirtualClock();
+    using file = new StoreFile();
+    const before = file.open(clock, { hasWebhooks: true });
+    await before.requests.insert(createRecord('req_1'), 'memory');
+    await before.requests.settle({ requestId: 'req_1', fence: FIRST_FENCE }, failedSettlement, clock.wallMs());
+    await clock.advance(RESULT_TTL_MS + 60_000);
+    expect(await before.requests.load('req_1')).toEqual({ kind: 'expired' });
+    await before.close();
+    const after = file.open(clock, { hasWebhooks: false });
+    await clock.advance(RESULT_TTL_MS + 60_000);
+    expect(await after.requests.load('req_1')).toEqual({ kind: 'unknown' });
+    await after.close();
+    expect(file.read('SELECT count(*) AS left FROM webhooks')).toEqual([{ left: 0 }]);
+  });
+
   test('has no notices while webhooks are off', async () => {
     const clock = new VirtualClock();
     using file = new StoreFile();
