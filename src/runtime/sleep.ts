@@ -3,7 +3,7 @@ import type { Clock } from '../contract/clock.ts';
 
 /** Resolves with true after `waitMs`, or with false as soon as the signal aborts. */
 export function sleep(clock: Clock, waitMs: number, signal?: AbortSignal): Promise<boolean> {
-  return wait(clock, waitMs, signal, true);
+  return wait(clock, waitMs, signal, { atEnd: true });
 }
 
 /**
@@ -16,7 +16,7 @@ export function settledWithin(
   waitMs: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  return wait(clock, waitMs, signal, false, promise);
+  return wait(clock, waitMs, signal, { atEnd: false, promise });
 }
 
 /** Resolves with `atEnd` after `waitMs`, with false as soon as the signal aborts, and with true when `promise` settles. */
@@ -24,8 +24,7 @@ function wait(
   clock: Clock,
   waitMs: number,
   signal: AbortSignal | undefined,
-  atEnd: boolean,
-  promise?: Promise<unknown>,
+  { atEnd, promise }: { readonly atEnd: boolean; readonly promise?: Promise<unknown> },
 ): Promise<boolean> {
   if (signal?.aborted === true) return Promise.resolve(false);
   return new Promise((resolve) => {
